@@ -1,0 +1,226 @@
+"""The nouns of headtorch: frozen records that travel between analysis, study, terminal and report. No torch here.
+
+Addresses are written L3.N412 (layer 3, neuron 412) and L2.H4 (layer 2, head 4), both counted from 0.
+Arrays too big for a record (a score per head and prompt) live in artefacts; see `headtorch.core.study`.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+import msgspec
+
+from headtorch.core.errors import AddressError
+
+Half = Literal["explain", "score"]
+Kind = Literal["prediction", "suppression", "entropy", "ordinary"]
+
+
+class Record(msgspec.Struct, frozen=True):
+    """Base of all records: immutable, comparable, JSON through msgspec."""
+
+
+class NeuronId(Record, frozen=True, order=True):
+    """An MLP neuron: the `index`-th unit of layer `layer`."""
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.N{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> NeuronId:
+        """Read "L3.N412"; raises AddressError for anything else."""
+        found = re.fullmatch(r"[Ll](\d{1,6})\.?[Nn](\d{1,9})", text.strip())
+        if not found:
+            raise AddressError(f"{text!r} is not the address of a neuron; write it like L3.N412.")
+        return cls(int(found[1]), int(found[2]))
+
+
+class HeadId(Record, frozen=True, order=True):
+    """An attention head: the `index`-th head of layer `layer`."""
+
+    layer: int
+    index: int
+
+    def __str__(self) -> str:
+        return f"L{self.layer}.H{self.index}"
+
+    @classmethod
+    def parse(cls, text: str) -> HeadId:
+        """Read "L2.H4"; raises AddressError for anything else."""
+        found = re.fullmatch(r"[Ll](\d{1,6})\.?[Hh](\d{1,6})", text.strip())
+        if not found:
+            raise AddressError(f"{text!r} is not the address of a head; write it like L2.H4.")
+        return cls(int(found[1]), int(found[2]))
+
+
+class ModelFacts(Record, frozen=True, kw_only=True):
+    """What a model is, as far as the method depends on it. Shown wherever numbers of the model are shown."""
+
+    name: str
+    family: str  # Hugging Face model_type
+    revision: str | None
+    fingerprint: str  # hash of the weights and the config
+    n_layers: int
+    n_heads: int
+    n_kv_heads: int
+    d_model: int
+    d_head: int
+    d_mlp: int
+    d_vocab: int  # tokens of the tokenizer; padded rows of the unembedding are excluded
+    context: int
+    parallel: bool  # attention and MLP read the same residual stream: heads of the neuron's own layer do not feed it
+    gated: bool  # the MLP is act(gate) · up: a neuron has two read directions
+    activation: str
+    norm: Literal["layer", "rms", "none"]  # the norm the MLP reads through; none: it reads the raw stream
+    post_norm: bool  # a norm follows attention
+    soft_cap: float | None  # of the final logits
+    first_token: int | None  # put in front of every row; None for a tokenizer without one
+    dtype: str
+    device: str
+
+
+class NextTokenNeuron(Record, frozen=True, kw_only=True):
+    """A neuron and the token that its output weights favour: congruence c = ⟨w_out, W_U[:, t]⟩ (centred, final gain)."""
+
+    neuron: NeuronId
+    token_id: int
+    token: str
+    congruence: float
+    cosine: float
+    z: float  # (c − mean over the vocabulary) / sd over the vocabulary
+    rank: int  # rank of the token for this neuron, 0 is the top
+    kind: Kind
+    sign: int = 1  # −1: a gated neuron that promotes the token when it fires negatively
+    glitch: bool = False  # the token's unembedding norm is an outlier
+    random: bool = False  # a member of the random baseline
+
+
+class Prompt(Record, frozen=True, kw_only=True):
+    """A place in the corpus where a neuron fires, with the context that was kept.
+
+    `token_ids` are the kept tokens from document position `start` to `position`, the first token of the model in
+    front where it has one; `window_start` is the document position that the full context begins at.
+    """
+
+    neuron: NeuronId
+    document: int
+    title: str
+    position: int
+    start: int
+    window_start: int
+    token_ids: list[int]
+    tokens: list[str]
+    activation: float  # on the kept tokens
+    full_activation: float  # in the full context
+    kept_ratio: float  # activation / full_activation
+    cluster: int
+    half: Half
+    long: bool  # more than 100 tokens were needed
+    next_token_id: int | None  # the token that really follows; None at the end of a document
+    next_token: str | None
+
+
+class Validity(Record, frozen=True, kw_only=True):
+    """Does the neuron predict its token? Measured on the corpus."""
+
+    neuron: NeuronId
+    token_id: int
+    n: int  # top prompts looked at
+    next_share: float  # P(next = t | the neuron fires), over the top prompts of both halves
+    base_rate: float  # P(next = t) in the corpus
+    lift: float  # next_share / base_rate
+    auroc: float | None  # of the activation for next = t, on random positions; None with one class only
+    logit_attribution: float  # mean a·⟨w_out, W_U[:, t]⟩/σ_final at the top prompts
+    ablation_log_p: float | None  # mean Δ log p(t) when the neuron is set to 0; negative: the neuron helps
+    valid: bool  # next_share ≥ 0.5 and lift ≥ 20
+
+
+class HeadActivity(Record, frozen=True, kw_only=True):
+    """On which of a neuron's prompts a head is active, in the order of the neuron's prompts."""
+
+    neuron: NeuronId
+    head: HeadId
+    rule: Literal["baseline", "paper", "top-k", "share"]
+    suppressing: bool  # the head lowers the neuron's pre-activation
+    active: list[bool]
+    explain_share: float  # share of the explaining half's prompts on which it is active
+    mean_active: float | None  # mean direct attribution
+    mean_inactive: float | None
+
+
+class Explanation(Record, frozen=True, kw_only=True):
+    """A claim about when a head is active for a neuron."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: Literal["rules", "me", "llm"]
+    text: str
+    rule: str | None = None  # machine-readable form, where the rule judges by itself
+    train_balanced_accuracy: float | None = None  # on the explaining half: optimistic
+
+
+class Interval(Record, frozen=True):
+    """A 95 % confidence interval."""
+
+    low: float
+    high: float
+
+
+class Control(Record, frozen=True, kw_only=True):
+    """The same score for something that should do no better than chance."""
+
+    name: str  # "other head", "empty", "shuffled"
+    e: float | None
+    n: int
+
+
+class Score(Record, frozen=True, kw_only=True):
+    """Head explanation score E = (TPR + TNR)/2 on unseen prompts, with what makes the number mean something."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    n_active: int
+    n_inactive: int
+    true_active: int  # judged active among the active
+    true_inactive: int  # judged inactive among the inactive
+    unusable: int  # judge's answers that were neither
+    e: float | None  # None: not scorable, one class is empty
+    interval: Interval | None  # Wilson per rate, combined by MOVER
+    f1: float | None
+    mcc: float | None
+    p: float | None  # one-sided exact Fisher
+    q: float | None  # Benjamini-Yekutieli over the heads fixed beforehand
+    random_text_precision: float | None  # of the rule's "active" calls on random corpus text
+    controls: list[Control]
+    dropped: int  # scoring prompts dropped as near-copies of explaining ones
+    wrong_active: list[int]  # indices of the prompts judged wrongly, among the neuron's prompts
+    wrong_inactive: list[int]
+
+
+class AblationGroup(Record, frozen=True, kw_only=True):
+    """Means over the active or the inactive prompts, after minus before. None where the group is empty."""
+
+    n: int
+    delta_log_p: float | None
+    delta_p: float | None
+    delta_logit: float | None
+    delta_activation: float | None
+
+
+class Ablation(Record, frozen=True, kw_only=True):
+    """What replacing a head at the firing position does to p(t) and to the neuron."""
+
+    neuron: NeuronId
+    head: HeadId
+    token_id: int
+    replacement: Literal["zero", "mean"]
+    position: Literal["last", "all"]
+    active: AblationGroup
+    inactive: AblationGroup
+    ks: float | None  # two-sample Kolmogorov-Smirnov statistic of Δ log p, active against inactive
+    ks_p: float | None

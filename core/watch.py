@@ -1,0 +1,19 @@
+"""How long work talks to whoever waits for it: one small object, passed down, that knows no screen."""
+
+from __future__ import annotations
+
+
+class Watch:
+    """Told between batches how far the work is, and asked whether to go on. This one listens to nobody.
+
+    Front ends subclass it; analysis calls both methods at least every 250 ms of interactive work.
+    """
+
+    def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        """`done` of `total` `unit`s of `stage` are finished. Units are real work done, never time."""
+
+    def checkpoint(self) -> None:
+        """Return to go on; raise `Interrupted` to stop here with everything kept."""
+
+
+SILENT = Watch()
