@@ -1,0 +1,329 @@
+"""The stream: everything a study does, as frozen, typed events. One tagged union, one JSON line per event.
+
+    durable   logged in events.jsonl, replayed on reopening; carry headline numbers and the names of artefacts
+    live      shown and forgotten: progress, best prompts so far, device use
+
+A member may gain fields that have a default, and the union may gain members; a field or member is never renamed or
+given another meaning. Then an older log always decodes, and unknown fields of a newer one are passed over.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import TypeAlias
+
+import msgspec
+
+from headtorch.core.errors import StudyError
+from headtorch.core.records import (
+    Ablation,
+    Explanation,
+    HeadActivity,
+    HeadId,
+    Interval,
+    ModelFacts,
+    NeuronId,
+    NextTokenNeuron,
+    Prompt,
+    Record,
+    Score,
+    Validity,
+)
+from headtorch.core.settings import Settings
+
+STAGES = ("discover", "scan", "trim", "validity", "attribute", "contrast", "explain", "score", "ablate", "report")
+
+
+class HeadSummary(Record, frozen=True, kw_only=True):
+    """What one head adds to one neuron, over the neuron's prompts. The values per prompt are in the artefact."""
+
+    head: HeadId
+    mean_direct: float  # mean of A(h) = ⟨o_h, w_in⟩/σ over the prompts, in units of the pre-activation
+    mean_dot: float | None = None  # mean of ⟨o_h, w_in⟩
+    mean_removal: float | None = None  # mean change of the activation when A(h) is taken away, norm frozen
+    beta: float | None = None  # Cov(A(h), pre)/Var(pre) on random positions; all parts together sum to 1
+    baseline_mean: float | None = None  # of A(h) on random positions
+    baseline_sd: float | None = None
+    prior: float | None = None  # ‖W_V W_O w_in‖ / ‖W_V W_O‖, from the weights alone
+
+
+class AdjustedP(Record, frozen=True, kw_only=True):
+    """The adjusted p value of one score."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    q: float
+
+
+class ScoreGroup(Record, frozen=True, kw_only=True):
+    """Mean head explanation score E of a group of neurons, with its clustered interval."""
+
+    mean: float | None  # None: no scorable head
+    median: float | None
+    interval: Interval | None  # 95 %, neurons resampled
+    heads: int
+    neurons: int
+
+
+class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
+    """Base of all events; in JSON the field "type" holds the class name."""
+
+
+class DurableEvent(Event, frozen=True, kw_only=True):
+    """Base of the events that are logged."""
+
+
+class LiveEvent(Event, frozen=True, kw_only=True):
+    """Base of the events that are shown and forgotten."""
+
+
+class StudyOpened(DurableEvent, frozen=True, kw_only=True):
+    """A process of headtorch `version` began to write; always the first line of a log."""
+
+    settings: Settings
+    version: str
+
+
+class ModelOpened(DurableEvent, frozen=True, kw_only=True):
+    facts: ModelFacts
+
+
+class CorpusOpened(DurableEvent, frozen=True, kw_only=True):
+    name: str
+    fingerprint: str
+    documents: int
+    tokens: int
+    clusters: int  # groups of near-duplicate documents
+    explain_documents: int
+    score_documents: int
+
+
+class NeuronsFound(DurableEvent, frozen=True, kw_only=True):
+    """The neurons of the study, in order; the members of the baseline have `random` set. Replaces an earlier list."""
+
+    neurons: list[NextTokenNeuron]
+
+
+class IndexReady(DurableEvent, frozen=True, kw_only=True):
+    """Every activation of the layers is indexed, under the name `key`."""
+
+    key: str
+    windows: int
+    tokens: int
+    seconds: float
+
+
+class PromptsFound(DurableEvent, frozen=True, kw_only=True):
+    """The trimmed prompts of a neuron, both halves. Later lists per prompt are in this order."""
+
+    neuron: NeuronId
+    prompts: list[Prompt]
+    dropped_near_duplicates: int
+
+
+class ValidityMeasured(DurableEvent, frozen=True, kw_only=True):
+    validity: Validity
+
+
+class HeadsAttributed(DurableEvent, frozen=True, kw_only=True):
+    """Head attribution of a neuron on its prompts."""
+
+    neuron: NeuronId
+    artefact: str  # name of the arrays per prompt
+    heads: list[HeadSummary]  # every eligible head
+    top_heads: list[HeadId]  # strongest first, by the study's attribution
+    max_error: float  # max over prompts of |Σ parts − pre-activation| / Σ|parts|
+
+
+class HeadActivityFound(DurableEvent, frozen=True, kw_only=True):
+    """On which prompts a neuron's heads are active. `heads` holds those worth explaining; the counts are of all."""
+
+    neuron: NeuronId
+    heads: list[HeadActivity]
+    eligible: int
+    never_active: int
+    always_active: int
+    explainable: int  # active on 25-75 % of the explaining half
+
+
+class HeadExplained(DurableEvent, frozen=True, kw_only=True):
+    explanation: Explanation
+
+
+class HeadScored(DurableEvent, frozen=True, kw_only=True):
+    score: Score
+
+
+class ScoresAdjusted(DurableEvent, frozen=True, kw_only=True):
+    """Adjusted p values of a family of tests that was fixed beforehand."""
+
+    method: str
+    tests: int
+    adjusted: list[AdjustedP]
+
+
+class HeadAblated(DurableEvent, frozen=True, kw_only=True):
+    ablation: Ablation
+
+
+class BaselineCompared(DurableEvent, frozen=True, kw_only=True):
+    """E of the next-token neurons beside E of random neurons from the same layers."""
+
+    explainer: str
+    next_token: ScoreGroup
+    random: ScoreGroup
+    difference: float | None  # mean next-token − mean random
+    interval: Interval | None  # of the difference
+
+
+class Warned(DurableEvent, frozen=True, kw_only=True):
+    text: str
+    neuron: NeuronId | None = None
+
+
+class StageStarted(DurableEvent, frozen=True, kw_only=True):
+    """A stage, or a stage of one neuron, began; it is not done until it finishes."""
+
+    stage: str
+    neuron: NeuronId | None = None
+
+
+class StageFinished(DurableEvent, frozen=True, kw_only=True):
+    stage: str
+    seconds: float
+    neuron: NeuronId | None = None
+
+
+class ReportWritten(DurableEvent, frozen=True, kw_only=True):
+    paths: list[str]
+
+
+class StudyFinished(DurableEvent, frozen=True, kw_only=True):
+    seconds: float
+
+
+class Progress(LiveEvent, frozen=True, kw_only=True):
+    """`done` of `total` `unit`s of `stage`; `rate` in units a second."""
+
+    stage: str
+    done: int
+    total: int
+    unit: str
+    rate: float | None = None
+    seconds_left: float | None = None
+
+
+class BestPrompts(LiveEvent, frozen=True, kw_only=True):
+    """A neuron's best prompts so far, while the scan goes on."""
+
+    neuron: NeuronId
+    prompts: list[Prompt]
+
+
+class DeviceUse(LiveEvent, frozen=True, kw_only=True):
+    """Memory in bytes; `busy` is a share."""
+
+    device: str
+    memory_used: int
+    memory_total: int | None = None
+    busy: float | None = None
+
+
+AnyEvent: TypeAlias = (
+    StudyOpened
+    | ModelOpened
+    | CorpusOpened
+    | NeuronsFound
+    | IndexReady
+    | PromptsFound
+    | ValidityMeasured
+    | HeadsAttributed
+    | HeadActivityFound
+    | HeadExplained
+    | HeadScored
+    | ScoresAdjusted
+    | HeadAblated
+    | BaselineCompared
+    | Warned
+    | StageStarted
+    | StageFinished
+    | ReportWritten
+    | StudyFinished
+    | Progress
+    | BestPrompts
+    | DeviceUse
+)
+
+_ENCODER = msgspec.json.Encoder()
+_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
+
+
+class _Tag(msgspec.Struct):
+    type: str
+
+
+class UnknownEvent(StudyError):
+    """An event of a type that this version does not know."""
+
+
+def is_durable(event: Event) -> bool:
+    """Whether the event belongs in the log."""
+    return isinstance(event, DurableEvent)
+
+
+def encode(event: Event) -> bytes:
+    """The event as one JSON line, newline included.
+
+    Raises ValueError naming the field that holds a NaN or an infinity (JSON has neither: it would read back as
+    missing), and StudyError for text that UTF-8 cannot hold.
+    """
+    where = first_not_finite(event)
+    if where is not None:
+        raise ValueError(f"{type(event).__name__}{where} is not a finite number; an event cannot carry it.")
+    try:
+        return _ENCODER.encode(event) + b"\n"
+    except UnicodeEncodeError as error:
+        raise StudyError(
+            f"{type(event).__name__} cannot be stored: {error.object[:40]!r} is not valid Unicode; "
+            "rename the file or clean the text."
+        ) from None
+
+
+def decode(line: bytes | str) -> AnyEvent:
+    """Read one line back. Fields that this version does not know are passed over.
+
+    Raises UnknownEvent for a type that this version does not know, StudyError for anything that is not an event.
+    """
+    try:
+        return _DECODER.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        kind = _type_of(line)
+        if kind is not None and kind not in _NAMES:
+            raise UnknownEvent(f"an event of the unknown type {kind[:40]!r}") from None
+        raise StudyError(f"not an event: {error}") from None
+
+
+def first_not_finite(value: object, where: str = "") -> str | None:
+    """The path (".validity.lift", ".heads[3].beta") of the first NaN or infinity inside a record; None without one."""
+    if isinstance(value, float):
+        return None if math.isfinite(value) else where
+    if isinstance(value, msgspec.Struct):
+        parts = ((f"{where}.{name}", getattr(value, name)) for name in value.__struct_fields__)
+    elif isinstance(value, list | tuple):
+        parts = ((f"{where}[{i}]", item) for i, item in enumerate(value))
+    elif isinstance(value, dict):
+        parts = ((f"{where}[{key!r}]", item) for key, item in value.items())
+    else:
+        return None
+    return next((found for path, item in parts if (found := first_not_finite(item, path)) is not None), None)
+
+
+def _type_of(line: bytes | str) -> str | None:
+    try:
+        return msgspec.json.decode(line, type=_Tag).type
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        return None
+
+
+_NAMES = frozenset(cls.__name__ for cls in (*DurableEvent.__subclasses__(), *LiveEvent.__subclasses__()))

