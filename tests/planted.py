@@ -41,8 +41,8 @@ TOKEN_LENGTH, POSITION_LENGTH, LOOKUP_LENGTH = 8.0, 2.0, 4.0
 SHARPNESS, THRESHOLD, WRITE, FINAL_GAIN, EPS = 14.0, 8.5, 6.0, 0.15, 1e-5
 
 START, UNKNOWN = "<|start|>", "<|unknown|>"
-OPENERS = "Today Yesterday Again Here Once Later Often Now Perhaps Soon Still Then There Thus When While".split()
-WORDS = """
+_OPENERS = "Today Yesterday Again Here Once Later Often Now Perhaps Soon Still Then There Thus When While"
+_WORDS = """
 able about above account acres across added affairs after again agreed aid all almost along also always among amount
 ancient annual another any appeal are army around arts asked at away bank bear before began behind below best better
 between beyond board bold bonds border both branch brave bread bridge bring broad build but by call calm camp canal
@@ -54,7 +54,8 @@ general gift give gold good grain grant great green ground growth half hand harb
 high hills home honor hope horse house how human idea in income indeed iron island issue join journey just keep kind
 labor lake land large last law lead learn less letter level light line little local long look lower made mail main
 make many march market may mean men mine minds money month more most mountain much must nation near need never new
-""".split()
+"""
+OPENERS, WORDS = _OPENERS.split(), _WORDS.split()
 
 DocumentKind = Literal["treaty", "flag", "both", "neither"]
 
@@ -117,9 +118,9 @@ def _positions(space: _Space) -> torch.Tensor:
 
 
 def _plant_head(hf: GPT2LMHeadModel, index: int, query: torch.Tensor, key: torch.Tensor, write: torch.Tensor) -> None:
-    """Head `index` of layer 0 attends from tokens holding `query` to tokens whose reading of `key` is 1, writes `write`.
+    """Head `index` of layer 0 attends from `query` tokens to `key` tokens and writes `write`.
 
-    `query` and `key` are scaled so that their product with the token is 1; the norm before attention divides by σ₀.
+    `query` and `key` are scaled so that their product with such a token is 1; the norm before attention divides by σ₀.
     """
     attention, d_head = hf.transformer.h[0].attn, WIDTH // HEADS
     sigma = math.sqrt((TOKEN_LENGTH**2 + POSITION_LENGTH**2) / WIDTH + EPS)
