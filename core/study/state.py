@@ -1,0 +1,175 @@
+"""StudyState: what a study knows, as the fold of its events. Everything shown or reported is read from here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import msgspec
+
+from headtorch.core.events import (
+    AnyEvent,
+    BaselineCompared,
+    CorpusOpened,
+    HeadAblated,
+    HeadActivityFound,
+    HeadExplained,
+    HeadsAttributed,
+    HeadScored,
+    HeadSummary,
+    IndexReady,
+    ModelOpened,
+    NeuronsFound,
+    PromptsFound,
+    ReportWritten,
+    ScoresAdjusted,
+    StageFinished,
+    StageStarted,
+    StudyFinished,
+    StudyOpened,
+    ValidityMeasured,
+    Warned,
+)
+from headtorch.core.records import (
+    Ablation,
+    Explanation,
+    HeadActivity,
+    HeadId,
+    ModelFacts,
+    NeuronId,
+    NextTokenNeuron,
+    Prompt,
+    Score,
+    Validity,
+)
+from headtorch.core.settings import Settings
+
+ExplainedHead = tuple[NeuronId, HeadId, str]  # the last is the explainer
+AblatedHead = tuple[NeuronId, HeadId, str, str]  # replacement, position
+StageOf = tuple[str, NeuronId | None]
+
+
+@dataclass
+class StudyState:
+    """The fold of a study's durable events. The same event again replaces what the first one said."""
+
+    settings: Settings | None = None
+    version: str | None = None  # of the headtorch that wrote last
+    model: ModelFacts | None = None
+    corpus: CorpusOpened | None = None
+    neurons: dict[NeuronId, NextTokenNeuron] = field(default_factory=dict)  # in the order found, baseline included
+    index: IndexReady | None = None
+    prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)
+    dropped: dict[NeuronId, int] = field(default_factory=dict)  # near-duplicate prompts
+    validity: dict[NeuronId, Validity] = field(default_factory=dict)
+    attributed: dict[NeuronId, HeadsAttributed] = field(default_factory=dict)
+    activity: dict[NeuronId, HeadActivityFound] = field(default_factory=dict)
+    explanations: dict[ExplainedHead, Explanation] = field(default_factory=dict)
+    scores: dict[ExplainedHead, Score] = field(default_factory=dict)
+    adjustment: ScoresAdjusted | None = None
+    ablations: dict[AblatedHead, Ablation] = field(default_factory=dict)
+    baseline: dict[str, BaselineCompared] = field(default_factory=dict)  # by explainer
+    warnings: dict[tuple[str, NeuronId | None], Warned] = field(default_factory=dict)
+    running: dict[StageOf, None] = field(default_factory=dict)  # started and not finished, in order
+    done: dict[StageOf, float] = field(default_factory=dict)  # seconds, in order
+    reports: list[str] = field(default_factory=list)
+    finished: StudyFinished | None = None
+
+    def apply(self, event: AnyEvent) -> StudyState:
+        """Take one event in, in place; returns the state itself. Live events change nothing."""
+        match event:
+            case StudyOpened(settings=settings, version=version):
+                self.settings, self.version = settings, version
+            case ModelOpened(facts=facts):
+                self.model = facts
+            case CorpusOpened():
+                self.corpus = event
+            case NeuronsFound(neurons=neurons):
+                self.neurons = {found.neuron: found for found in neurons}
+            case IndexReady():
+                self.index = event
+            case PromptsFound(neuron=neuron, prompts=prompts, dropped_near_duplicates=dropped):
+                self.prompts[neuron], self.dropped[neuron] = prompts, dropped
+            case ValidityMeasured(validity=validity):
+                self.validity[validity.neuron] = validity
+            case HeadsAttributed(neuron=neuron):
+                self.attributed[neuron] = event
+            case HeadActivityFound(neuron=neuron):
+                self.activity[neuron] = event
+            case HeadExplained(explanation=said):
+                self.explanations[said.neuron, said.head, said.explainer] = said
+            case HeadScored(score=score):
+                self.scores[score.neuron, score.head, score.explainer] = score
+            case ScoresAdjusted():
+                self._adjust(event)
+            case HeadAblated(ablation=done):
+                self.ablations[done.neuron, done.head, done.replacement, done.position] = done
+            case BaselineCompared(explainer=explainer):
+                self.baseline[explainer] = event
+            case Warned(text=text, neuron=about):
+                self.warnings[text, about] = event
+            case StageStarted(stage=stage, neuron=about):
+                self.done.pop((stage, about), None)
+                self.running[stage, about] = None
+                self.finished = None
+            case StageFinished(stage=stage, neuron=about, seconds=seconds):
+                self.running.pop((stage, about), None)
+                self.done[stage, about] = seconds
+            case ReportWritten(paths=paths):
+                self.reports = paths
+            case StudyFinished():
+                self.finished = event
+        return self
+
+    def _adjust(self, event: ScoresAdjusted) -> None:
+        self.adjustment = event
+        for entry in event.adjusted:
+            key = (entry.neuron, entry.head, entry.explainer)
+            if key in self.scores:
+                self.scores[key] = msgspec.structs.replace(self.scores[key], q=entry.q)
+
+    def is_done(self, stage: str, neuron: NeuronId | None = None) -> bool:
+        """Whether the stage (of that neuron) has finished, so that a resumed run can pass over it."""
+        return (stage, neuron) in self.done
+
+    def next_token_neurons(self) -> list[NextTokenNeuron]:
+        """The neurons found, in order, without the random baseline."""
+        return [found for found in self.neurons.values() if not found.random]
+
+    def random_neurons(self) -> list[NextTokenNeuron]:
+        """The random baseline, in order."""
+        return [found for found in self.neurons.values() if found.random]
+
+    def heads(self, neuron: NeuronId) -> dict[HeadId, HeadSummary]:
+        """The attributed heads of a neuron: the strongest first as the attribution ranked them, then the others."""
+        event = self.attributed.get(neuron)
+        if event is None:
+            return {}
+        by_head = {summary.head: summary for summary in event.heads}
+        ranked = [head for head in event.top_heads if head in by_head]
+        return {head: by_head[head] for head in [*ranked, *by_head]}
+
+    def activity_of(self, neuron: NeuronId, head: HeadId) -> HeadActivity | None:
+        """On which prompts the head is active; None where it was not worth explaining."""
+        event = self.activity.get(neuron)
+        return next((entry for entry in event.heads if entry.head == head), None) if event else None
+
+    def explanations_of(self, neuron: NeuronId) -> list[Explanation]:
+        """In the order given."""
+        return [said for said in self.explanations.values() if said.neuron == neuron]
+
+    def scores_of(self, neuron: NeuronId) -> list[Score]:
+        """Scorable or not, in the order given."""
+        return [score for score in self.scores.values() if score.neuron == neuron]
+
+    def ablations_of(self, neuron: NeuronId, head: HeadId | None = None) -> list[Ablation]:
+        """Of one head, or of all that were ablated."""
+        return [done for done in self.ablations.values() if done.neuron == neuron and head in (None, done.head)]
+
+
+def fold(events: Iterable[AnyEvent]) -> StudyState:
+    """The state after all of the events."""
+    state = StudyState()
+    for event in events:
+        state.apply(event)
+    return state
