@@ -1,0 +1,201 @@
+"""The one model object of headtorch: a Hugging Face causal language model in the terms of heads and neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+from headtorch.core.errors import AddressError
+from headtorch.core.model import forward
+from headtorch.core.model.addresses import parse_layers
+from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.facts import model_facts
+from headtorch.core.model.fingerprint import module_fingerprint
+from headtorch.core.model.layouts import find_layout
+from headtorch.core.model.trace import Inspector, Trace
+from headtorch.core.model.vocabulary import Vocabulary
+from headtorch.core.model.weights import ALL, Pick, Weights, activate
+from headtorch.core.records import HeadId, ModelFacts, NeuronId
+
+__all__ = ["LanguageModel", "Trace"]
+
+
+class LanguageModel:
+    """A causal language model with two faces: the plain module for scanning, TransformerBridge for inspection.
+
+    Make one with `headtorch.core.model.loading.open_model`, or with `from_hf` from a model already in memory. The
+    model stays unprocessed; weights are folded when they are read, in fp32.
+    """
+
+    def __init__(self, hf: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, anatomy: Anatomy, facts: ModelFacts):
+        self.hf = hf
+        self.facts = facts
+        self.device: torch.device = hf.device
+        self._anatomy = anatomy
+        self._vocabulary = Vocabulary(tokenizer, facts.d_vocab)
+        self._weights = Weights(anatomy, facts.d_vocab, facts.n_heads)
+
+    @classmethod
+    def from_hf(
+        cls,
+        hf: PreTrainedModel,
+        tokenizer: PreTrainedTokenizerBase,
+        name: str = "model",
+        *,
+        revision: str | None = None,
+        fingerprint: str | None = None,
+    ) -> LanguageModel:
+        """Wrap a Hugging Face model that is already in memory. It is put into evaluation mode, without gradients.
+
+        Raises:
+            ModelError: the model's family is not supported.
+        """
+        layout = find_layout(hf.config.to_dict(), name)
+        hf.train(False).requires_grad_(False)
+        anatomy = Anatomy.of(hf, layout)
+        fingerprint = fingerprint or module_fingerprint(hf)
+        facts = model_facts(hf, tokenizer, anatomy, name=name, revision=revision, fingerprint=fingerprint)
+        return cls(hf, tokenizer, anatomy, facts)
+
+    # ── text ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def tokenizer(self) -> PreTrainedTokenizerBase:
+        """The Hugging Face tokenizer."""
+        return self._vocabulary.tokenizer
+
+    def encode(self, text: str) -> list[int]:
+        """Token ids of `text`: no first token, no special tokens added."""
+        return self._vocabulary.encode(text)
+
+    def row(self, text: str) -> list[int]:
+        """What the model reads for `text`: its token ids behind the first token."""
+        return self.with_first_token(self.encode(text))
+
+    def with_first_token(self, ids: Sequence[int]) -> list[int]:
+        """`ids` behind the model's first token, where it has one."""
+        first = self.facts.first_token
+        return [*ids] if first is None else [first, *ids]
+
+    def token_text(self, token_id: int) -> str:
+        """The text of one token, e.g. " States"."""
+        return self._vocabulary.text(token_id)
+
+    def token_texts(self, ids: Sequence[int]) -> list[str]:
+        """The text of each token."""
+        return [self._vocabulary.text(int(i)) for i in ids]
+
+    def single_token(self, text: str) -> int:
+        """The id of the token whose text is `text`; raises TokenError with the pieces and near single tokens."""
+        return self._vocabulary.single(text)
+
+    @cached_property
+    def tokenizer_fingerprint(self) -> str:
+        """Hash of everything that decides how text becomes token ids."""
+        return self._vocabulary.fingerprint
+
+    # ── addresses ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def check_neuron(self, neuron: NeuronId) -> None:
+        """Raise AddressError, with the range, where the model has no such neuron."""
+        layers, neurons = self.facts.n_layers, self.facts.d_mlp
+        if not (0 <= neuron.layer < layers and 0 <= neuron.index < neurons):
+            raise AddressError(
+                f"{self.facts.name} has no neuron {neuron}: its layers are 0-{layers - 1} "
+                f"and the neurons of a layer 0-{neurons - 1}."
+            )
+
+    def check_head(self, head: HeadId) -> None:
+        """Raise AddressError, with the range, where the model has no such head."""
+        layers, heads = self.facts.n_layers, self.facts.n_heads
+        if not (0 <= head.layer < layers and 0 <= head.index < heads):
+            raise AddressError(
+                f"{self.facts.name} has no head {head}: its layers are 0-{layers - 1} "
+                f"and the heads of a layer 0-{heads - 1}."
+            )
+
+    def eligible_heads(self, layer: int) -> Bool[np.ndarray, "layer head"]:
+        """The heads that feed the MLP of `layer`: of layers k ≤ layer, or k < layer where blocks are parallel."""
+        eligible = np.zeros((self.facts.n_layers, self.facts.n_heads), dtype=bool)
+        eligible[: layer if self.facts.parallel else layer + 1] = True
+        return eligible
+
+    def parse_layers(self, spec: str) -> list[int]:
+        """The layers that "all", "last:5", "0-3" or "2,5" stands for; raises AddressError for anything else."""
+        return parse_layers(spec, self.facts.n_layers)
+
+    # ── weights ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def read_directions(self, layer: int, neurons: Pick = ALL) -> Float[Tensor, "read neuron d_model"]:
+        """centre(γ ⊙ w_in), the norm folded in; a gated MLP has two reads, gate and up. See `Weights`."""
+        return self._weights.read_directions(layer, neurons)
+
+    def read_biases(self, layer: int, neurons: Pick = ALL) -> Float[Tensor, "read neuron"]:
+        """b_in + ⟨w_in, β⟩ with β the bias of the norm that the MLP reads through."""
+        return self._weights.read_biases(layer, neurons)
+
+    def write_directions(self, layer: int, neurons: Pick = ALL) -> Float[Tensor, "neuron d_model"]:
+        """w_out: what a unit of activation adds to the MLP's output."""
+        return self._weights.write_directions(layer, neurons)
+
+    def unembedding(self, tokens: Pick = ALL) -> Float[Tensor, "d_model token"]:
+        """W_U with the final norm's gain (and centring, for LayerNorm) folded in; see `Weights.unembedding`."""
+        return self._weights.unembedding(tokens)
+
+    def head_outputs(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
+        """W_O of each head of `layer`."""
+        return self._weights.head_outputs(layer)
+
+    def activate(self, pre: Float[Tensor, "read ..."]) -> Float[Tensor, "..."]:
+        """The activation for given pre-activations: act(pre[0]), gated: act(pre[0]) · pre[1]."""
+        return activate(self._anatomy.blocks[0].activation, pre)
+
+    # ── modules, for hooks ────────────────────────────────────────────────────────────────────────────────────────
+
+    @property
+    def attention_output_modules(self) -> list[nn.Module]:
+        """Per layer, the module whose input is z [row, position, head * d_head] of all heads."""
+        return [block.attention_output for block in self._anatomy.blocks]
+
+    @property
+    def mlp_output_modules(self) -> list[nn.Module]:
+        """Per layer, the module whose input is the activation of the neurons."""
+        return [block.mlp_output for block in self._anatomy.blocks]
+
+    @property
+    def final_norm(self) -> nn.Module:
+        """The norm before the unembedding."""
+        return self._anatomy.final_norm.module
+
+    def final_scale(self, residual: Float[Tensor, "... d_model"]) -> Float[Tensor, "..."]:
+        """σ of the final norm for a final residual stream."""
+        return self._anatomy.final_norm.scale(residual)
+
+    # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+    def mlp_activations(
+        self, rows: Int[Tensor, "row position"], layers: Sequence[int]
+    ) -> dict[int, Float[Tensor, "row position d_mlp"]]:
+        """Post-nonlinearity activations of `layers` for right-padded rows; stops after the last layer needed."""
+        return forward.mlp_activations(self.hf, self._anatomy, rows.to(self.device), layers)
+
+    def logits(self, rows: Int[Tensor, "row position"]) -> Float[Tensor, "row position d_vocab"]:
+        """Next-token logits in fp32, over the tokens of the tokenizer."""
+        return forward.logits(self.hf, rows.to(self.device), self.facts.d_vocab)
+
+    def trace(self, rows: Sequence[Sequence[int]], layer: int, *, sources: bool = True) -> Trace:
+        """Everything that reaches the MLP of `layer` at the last position of every row.
+
+        `sources=False` leaves patterns and values empty, which saves most of the memory.
+        """
+        return self._inspector.trace(rows, layer, sources=sources)
+
+    @cached_property
+    def _inspector(self) -> Inspector:
+        return Inspector(self.hf, self._anatomy, self._weights, self.facts)
