@@ -41,9 +41,9 @@ class Recipe:
     context: int = 256
     vocab_candidates: int = 8192  # BPE pieces learned before pruning
     min_piece_uses: int = 50  # a piece used less often on the training speeches is pruned
-    l1: float = 0.02  # times the mean |activation|, summed over layers
+    l1: float = 0.25  # times the mean |activation|, summed over layers
     dropout: float = 0.1  # residual and embedding; none on attention
-    batch: int = 32
+    batch: int = 16
     muon_lr: float = 0.02  # hidden matrices
     adam_lr: float = 0.003  # embeddings, norms, biases
     weight_decay: float = 0.05
@@ -228,7 +228,7 @@ def train(out: Path, recipe: Recipe, minutes: float, steps: int) -> Record:
             log.info("step %d  %.1f min  %.2f M tokens  loss %.3f  l1 %.4f  active %s",
                      record.steps, record.minutes, record.tokens / 1e6, float(loss.detach()), float(sparsity.detach()),
                      record.active_share)  # fmt: skip
-        if record.steps % 500 == 0 or progress >= 1.0:
+        if record.steps % 1000 == 0 or progress >= 1.0:
             activations.clear()
             nats, count = held_out_loss(model, held_out, recipe.context)
             record.held_out_nats_per_token, record.held_out_nats_per_character = nats / count, nats / characters
@@ -237,9 +237,7 @@ def train(out: Path, recipe: Recipe, minutes: float, steps: int) -> Record:
     return record
 
 
-def save(
-    model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, record: Record, out: Path
-) -> None:
+def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, recipe: Recipe, record: Record, out: Path) -> None:
     """Write the Hugging Face folder (fp16 safetensors) and training.json."""
     out.mkdir(parents=True, exist_ok=True)
     half = GPT2LMHeadModel(model.config)

@@ -1,0 +1,15 @@
+.PHONY: check format test
+
+check: ## what continuous integration runs, in the environment at hand
+	ruff format --check .
+	ruff check .
+	mypy
+	lint-imports
+	pytest
+
+format:
+	ruff format .
+	ruff check --fix .
+
+test:
+	pytest
