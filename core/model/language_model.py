@@ -11,10 +11,11 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from headtorch.core.errors import AddressError
+from headtorch.core.errors import AddressError, ModelError
 from headtorch.core.model import forward
 from headtorch.core.model.addresses import parse_layers
 from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.checks import check_faces
 from headtorch.core.model.facts import model_facts
 from headtorch.core.model.fingerprint import module_fingerprint
 from headtorch.core.model.layouts import find_layout
@@ -39,6 +40,7 @@ class LanguageModel:
         self.device: torch.device = hf.device
         self._anatomy = anatomy
         self._vocabulary = Vocabulary(tokenizer, facts.d_vocab)
+        self._inspector: Inspector | None = None
         self._weights = Weights(anatomy, facts.d_vocab, facts.n_heads)
 
     @classmethod
@@ -192,10 +194,17 @@ class LanguageModel:
     def trace(self, rows: Sequence[Sequence[int]], layer: int, *, sources: bool = True) -> Trace:
         """Everything that reaches the MLP of `layer` at the last position of every row.
 
-        `sources=False` leaves patterns and values empty, which saves most of the memory.
-        """
-        return self._inspector.trace(rows, layer, sources=sources)
+        `sources=False` leaves patterns and values empty, which saves most of the memory. The first call makes the
+        inspection face and checks it against the other.
 
-    @cached_property
-    def _inspector(self) -> Inspector:
-        return Inspector(self.hf, self._anatomy, self._weights, self.facts)
+        Raises:
+            ModelError: the two faces, or the parts and their sum, differ; the model cannot be taken apart exactly.
+        """
+        if self._inspector is None:
+            self._inspector = Inspector(self.hf, self._anatomy, self._weights, self.facts)
+            try:
+                check_faces(self)
+            except ModelError:
+                self._inspector = None
+                raise
+        return self._inspector.trace(rows, layer, sources=sources)

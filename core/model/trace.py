@@ -14,7 +14,6 @@ from typing import Any, cast
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
-from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
 from transformers import PreTrainedModel
 
 from headtorch.core.model.anatomy import Anatomy
@@ -69,6 +68,7 @@ class Inspector:
         self._device = hf.device
         self.bridge = open_bridge(hf)
 
+    @torch.no_grad()
     def trace(self, rows: Sequence[Sequence[int]], layer: int, *, sources: bool = True) -> Trace:
         """Trace every row's last position. `sources=False` leaves the position axis of patterns and values empty."""
         order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -205,7 +205,7 @@ class Inspector:
         wanted[f"blocks.{layer}.mlp.out.hook_in"] = stop
         hooks = [(name, lambda x, hook, keep=keep: keep(x)) for name, keep in wanted.items()]
         try:
-            with torch.no_grad(), self.bridge.hooks(fwd_hooks=hooks):
+            with self.bridge.hooks(fwd_hooks=hooks):
                 self.bridge(padded)
         except _Enough:
             pass
@@ -220,6 +220,9 @@ class Inspector:
 
 def open_bridge(hf: PreTrainedModel) -> Any:
     """A TransformerBridge over a copy of `hf` that shares its parameters and buffers but neither modules nor config."""
+    # Here and not above: importing TransformerLens takes seconds, and scanning never needs it.
+    from transformer_lens.model_bridge.sources._bridge_builder import build_bridge_from_module
+
     shared = {id(tensor): tensor for tensor in (*hf.parameters(), *hf.buffers())}
     twin = copy.deepcopy(hf, cast(dict[int, Any], shared))
     twin.set_attn_implementation("eager")
