@@ -124,6 +124,73 @@ class Prompt(Record, frozen=True, kw_only=True):
     next_token: str | None
 
 
+class Parts(Record, frozen=True, kw_only=True):
+    """What a pre-activation is the sum of, at the firing position. Layers that cannot feed the neuron hold 0."""
+
+    embed: float
+    position: float  # 0 in a model without position embeddings
+    heads: list[list[float | None]]  # [layer][head] direct attribution; None: the head cannot feed the neuron
+    attention_bias: list[float]  # [layer] output and value biases of attention
+    mlps: list[float]  # [layer]
+    bias: float
+
+
+class GatedParts(Record, frozen=True):
+    """The two reads of a gated neuron."""
+
+    gate: Parts
+    up: Parts
+
+
+class GatedHeads(Record, frozen=True):
+    """[layer][head] for each read of a gated neuron."""
+
+    gate: list[list[float | None]]
+    up: list[list[float | None]]
+
+
+class GatedNumber(Record, frozen=True):
+    """A number for each read of a gated neuron."""
+
+    gate: float
+    up: float
+
+
+class GatedSources(Record, frozen=True):
+    """Per source token, for each read of a gated neuron."""
+
+    gate: list[float]
+    up: list[float]
+
+
+class PromptAttribution(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """Where a neuron's pre-activation on one prompt comes from.
+
+    A gated neuron has `reads` instead of `parts`, and a gate and an up of every number that belongs to a read.
+    """
+
+    neuron: NeuronId
+    token_ids: list[int]
+    tokens: list[str]
+    pre_activation: float | GatedNumber
+    activation: float
+    parts: Parts | None = None
+    reads: GatedParts | None = None
+    dot: list[list[float | None]] | GatedHeads  # ⟨o_h, w_in⟩, without the norm's scale
+    sum: float | GatedNumber  # of all parts
+    error: float | GatedNumber  # sum − pre-activation
+    sources: dict[str, list[float] | GatedSources]  # "L2.H4": what each token gives to the head's attribution
+    removal: list[list[float | None]]  # what taking the head's part away does to the activation, norm frozen
+    beta: list[list[float | None]] | None = None  # the head's share of the neuron's variation on random positions
+
+
+class UpstreamNeuron(Record, frozen=True):
+    """An earlier neuron and what it gives to another neuron's pre-activation (gated: to its activation)."""
+
+    neuron: NeuronId
+    contribution: float
+
+
 class Validity(Record, frozen=True, kw_only=True):
     """Does the neuron predict its token? Measured on the corpus."""
 
