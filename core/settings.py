@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal
 
-import msgspec
-
 from headtorch.core.records import Record
 
 ActivityRule = Literal["baseline", "paper", "top-k", "share"]
@@ -48,9 +46,14 @@ class Settings(Record, frozen=True, kw_only=True):
     reject_tokens: tuple[str, ...] = ()  # tokens never taken
 
 
+def changed_settings(before: Settings, after: Settings) -> list[str]:
+    """The names of the settings that differ."""
+    return [name for name in after.__struct_fields__ if getattr(before, name) != getattr(after, name)]
+
+
 def settings_differences(there: Settings, now: Settings) -> list[str]:
     """One phrase per setting that differs, e.g. "top_k is 128 there and 64 now"."""
-    before, after = msgspec.to_builtins(there), msgspec.to_builtins(now)
     return [
-        f"{name} is {before[name]!r} there and {after[name]!r} now" for name in after if before[name] != after[name]
+        f"{name} is {getattr(there, name)!r} there and {getattr(now, name)!r} now"
+        for name in changed_settings(there, now)
     ]

@@ -54,24 +54,24 @@ class LogWriter:
             new = not path.exists()
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             data = path.read_bytes()
-            self._size = data.rfind(b"\n") + 1
-            if self._size < len(data):
-                self._cut()
+            whole = data.rfind(b"\n") + 1
+            if whole < len(data):
+                self._cut(whole)
             if new:
                 sync_folder(path.parent)
 
     def append(self, line: bytes) -> None:
         """Write one line that ends in a newline; when that fails the log stays as it was. Raises StorageError."""
         with storage_errors(self._path):
+            size = os.fstat(self._descriptor).st_size
             try:
                 write_all(self._descriptor, line)
             except BaseException:
-                self._cut()
+                self._cut(size)
                 raise
-        self._size += len(line)
 
-    def _cut(self) -> None:
-        os.ftruncate(self._descriptor, self._size)
+    def _cut(self, size: int) -> None:
+        os.ftruncate(self._descriptor, size)
         os.fsync(self._descriptor)
 
     def close(self) -> None:

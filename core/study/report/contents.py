@@ -1,0 +1,195 @@
+"""What a report says, before it is Markdown or JSON: one record, built from the state of a study alone."""
+
+from __future__ import annotations
+
+import platform
+from importlib.metadata import PackageNotFoundError
+from importlib.metadata import version as installed_version
+
+from headtorch.core.events import BaselineCompared, CorpusOpened, HeadSummary, Warned
+from headtorch.core.records import (
+    Ablation,
+    Explanation,
+    HeadActivity,
+    HeadId,
+    ModelFacts,
+    NeuronId,
+    NextTokenNeuron,
+    Prompt,
+    Record,
+    Score,
+    Validity,
+)
+from headtorch.core.settings import Settings
+from headtorch.core.study.notes import NoteBook
+from headtorch.core.study.rows import NeuronRow, summary_rows
+from headtorch.core.study.state import StudyState
+from headtorch.core.version import version
+
+PROMPTS_SHOWN = 10  # a neuron
+HEADS_SHOWN = 12  # a neuron, beside those explained
+FINDINGS_SHOWN = 20
+
+
+class HeadPart(Record, frozen=True, kw_only=True):
+    """A head of a neuron: attribution, activity, explanations with their scores, ablations."""
+
+    head: HeadId
+    summary: HeadSummary | None
+    activity: HeadActivity | None
+    explanations: list[Explanation]
+    scores: list[Score]
+    ablations: list[Ablation]
+
+
+class NeuronPart(Record, frozen=True, kw_only=True):
+    """A neuron: what it is, where it fires, which heads light it."""
+
+    found: NextTokenNeuron
+    validity: Validity | None
+    prompts: list[Prompt]  # the strongest PROMPTS_SHOWN
+    prompts_in_all: int
+    near_duplicates_dropped: int
+    max_error: float | None  # of the sum of parts, relative to Σ|parts|
+    eligible_heads: int
+    never_active: int | None
+    always_active: int | None
+    explainable: int | None
+    heads: list[HeadPart]
+    notes: dict[str, str]
+
+
+class Finding(Record, frozen=True, kw_only=True):
+    """An explained head of a next-token neuron that could be scored."""
+
+    found: NextTokenNeuron
+    explanation: Explanation
+    score: Score
+    suppressing: bool | None
+    ablations: list[Ablation]
+
+
+class Report(Record, frozen=True, kw_only=True):
+    """Everything that the report files say."""
+
+    format: int = 1
+    study: str
+    settings: Settings
+    versions: dict[str, str]  # of the packages that were installed when the report was written
+    model: ModelFacts | None
+    corpus: CorpusOpened | None
+    findings: list[Finding]  # the highest lower bound of E first
+    not_scorable: int  # explained heads of next-token neurons with one class only
+    summary: list[NeuronRow]
+    neurons: list[NeuronPart]
+    baseline: list[BaselineCompared]
+    tests: int | None  # size of the family of the adjusted p values
+    warnings: list[Warned]
+    unfinished: list[str]  # stages that were begun and not finished
+    seconds: dict[str, float]  # by stage, summed over neurons
+    notes: dict[str, str]
+    bookmarks: list[str]
+
+
+def build_report(name: str, settings: Settings, state: StudyState, book: NoteBook | None = None) -> Report:
+    """The report of a study called `name`; a study that is not finished gives what is known so far."""
+    book = book or NoteBook()
+    scored = [
+        score for found in state.next_token_neurons() for score in state.scores_of(found.neuron)
+    ]  # the random baseline is compared, never a finding
+    return Report(
+        study=name,
+        settings=settings,
+        versions=_versions(),
+        model=state.model,
+        corpus=state.corpus,
+        findings=_findings(state, [score for score in scored if score.e is not None])[:FINDINGS_SHOWN],
+        not_scorable=sum(score.e is None for score in scored),
+        summary=summary_rows(state),
+        neurons=[_neuron_part(state, found, book) for found in state.neurons.values()],
+        baseline=list(state.baseline.values()),
+        tests=state.adjustment.tests if state.adjustment else None,
+        warnings=list(state.warnings.values()),
+        unfinished=[f"{stage} {neuron or ''}".strip() for stage, neuron in state.running if stage != "report"],
+        seconds=_seconds(state),
+        notes=book.notes,
+        bookmarks=list(book.bookmarks),
+    )
+
+
+def _findings(state: StudyState, scores: list[Score]) -> list[Finding]:
+    def strength(score: Score) -> tuple[float, float]:
+        return (score.interval.low if score.interval else 0.0, score.e or 0.0)
+
+    found = []
+    for score in sorted(scores, key=strength, reverse=True):
+        explanation = state.explanations.get((score.neuron, score.head, score.explainer))
+        if explanation is None:
+            continue
+        activity = state.activity_of(score.neuron, score.head)
+        found.append(
+            Finding(
+                found=state.neurons[score.neuron],
+                explanation=explanation,
+                score=score,
+                suppressing=activity.suppressing if activity else None,
+                ablations=state.ablations_of(score.neuron, score.head),
+            )
+        )
+    return found
+
+
+def _neuron_part(state: StudyState, found: NextTokenNeuron, book: NoteBook) -> NeuronPart:
+    neuron = found.neuron
+    prompts = state.prompts.get(neuron, [])
+    attributed, activity = state.attributed.get(neuron), state.activity.get(neuron)
+    strongest = sorted(prompts, key=lambda prompt: -abs(prompt.activation))
+    return NeuronPart(
+        found=found,
+        validity=state.validity.get(neuron),
+        prompts=strongest[:PROMPTS_SHOWN],
+        prompts_in_all=len(prompts),
+        near_duplicates_dropped=state.dropped.get(neuron, 0),
+        max_error=attributed.max_error if attributed else None,
+        eligible_heads=len(attributed.heads) if attributed else 0,
+        never_active=activity.never_active if activity else None,
+        always_active=activity.always_active if activity else None,
+        explainable=activity.explainable if activity else None,
+        heads=[_head_part(state, neuron, head) for head in _heads_shown(state, neuron)],
+        notes={subject: note for subject, note in book.notes.items() if subject.split(" ")[0] == str(neuron)},
+    )
+
+
+def _heads_shown(state: StudyState, neuron: NeuronId) -> list[HeadId]:
+    ranked = list(state.heads(neuron))
+    explained = {said.head for said in state.explanations_of(neuron)}
+    shown = [head for rank, head in enumerate(ranked) if rank < HEADS_SHOWN or head in explained]
+    return [*shown, *sorted(explained.difference(ranked))]
+
+
+def _head_part(state: StudyState, neuron: NeuronId, head: HeadId) -> HeadPart:
+    return HeadPart(
+        head=head,
+        summary=state.heads(neuron).get(head),
+        activity=state.activity_of(neuron, head),
+        explanations=[said for said in state.explanations_of(neuron) if said.head == head],
+        scores=[score for score in state.scores_of(neuron) if score.head == head],
+        ablations=state.ablations_of(neuron, head),
+    )
+
+
+def _seconds(state: StudyState) -> dict[str, float]:
+    total: dict[str, float] = {}
+    for (stage, _), seconds in state.done.items():
+        total[stage] = total.get(stage, 0.0) + seconds
+    return total
+
+
+def _versions() -> dict[str, str]:
+    found = {"headtorch": version(), "python": platform.python_version()}
+    for package in ("torch", "transformers", "transformer_lens", "numpy"):
+        try:
+            found[package] = installed_version(package)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,178 @@
+"""The report as Markdown, findings first. Text of a corpus or a model passes through `escaped` only."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headtorch.core.events import BaselineCompared, ScoreGroup
+from headtorch.core.records import Interval
+from headtorch.core.settings import Settings, changed_settings
+from headtorch.core.study.report.contents import Finding, Report
+from headtorch.core.study.report.escape import escaped, escaped_token
+from headtorch.core.study.report.method import METHOD_NOTES
+from headtorch.core.study.report.neurons import neuron_section
+from headtorch.core.study.report.phrases import delta_log_p, number, small, table, with_interval
+from headtorch.core.study.rows import NeuronRow
+
+
+def to_markdown(report: Report) -> str:
+    """The whole report, headings and tables in GitHub's Markdown."""
+    lines = [
+        f"# Study {escaped(report.study)}",
+        *_unfinished(report),
+        *_question(report),
+        *_findings(report),
+        *_summary(report),
+        *_baseline(report.baseline),
+        *_warnings(report),
+        "## The neurons",
+        *(line for part in report.neurons for line in neuron_section(part, report)),
+        "## What the numbers mean",
+        *METHOD_NOTES,
+        *_versions(report),
+    ]
+    return "\n\n".join(lines) + "\n"
+
+
+def _unfinished(report: Report) -> list[str]:
+    if not report.unfinished:
+        return []
+    return [
+        f"This study is not finished: {escaped(', '.join(report.unfinished))}. What follows is what is known so far."
+    ]
+
+
+def _question(report: Report) -> list[str]:
+    asked = report.settings
+    tokens = [f"“{escaped_token(token)}”" for token in asked.token_texts] + [escaped(name) for name in asked.neurons]
+    about = ", ".join(tokens) if tokens else "the best next-token neurons"
+    lines = [
+        "## The question",
+        f"Which attention heads light the neurons of {about} (layers {escaped(asked.layers)}), and on which text?",
+        *_facts(report),
+    ]
+    usual = Settings()
+    own = [f"{name} = {getattr(asked, name)!r}" for name in changed_settings(usual, asked)]
+    if own:
+        lines.append(f"Settings that are not the default: {escaped(', '.join(own))}.")
+    if report.notes.get("study"):
+        lines.append(f"Note: {escaped(report.notes['study'])}")
+    return lines
+
+
+def _facts(report: Report) -> list[str]:
+    lines, model, corpus = [], report.model, report.corpus
+    if model is not None:
+        block = "attention and MLP in parallel" if model.parallel else "attention before MLP"
+        mlp = f"{'gated ' if model.gated else ''}{model.activation} MLP of {model.d_mlp:,} neurons"
+        lines.append(
+            f"Model: {escaped(model.name)} ({escaped(model.family)}, {model.n_layers} layers, {model.n_heads} heads, "
+            f"d_model {model.d_model}, {escaped(mlp)}, {block}; {escaped(model.dtype)} on {escaped(model.device)}, "
+            f"fingerprint {escaped(model.fingerprint[:16])})."
+        )
+    if corpus is not None:
+        lines.append(
+            f"Corpus: {escaped(corpus.name)} ({corpus.documents:,} documents in {corpus.clusters:,} groups of "
+            f"near-copies, {corpus.tokens:,} tokens; {corpus.explain_documents:,} documents to explain from, "
+            f"{corpus.score_documents:,} to score on; fingerprint {escaped(corpus.fingerprint[:16])})."
+        )
+    return lines
+
+
+def _findings(report: Report) -> list[str]:
+    lines = ["## Findings"]
+    if not report.findings:
+        lines.append("No explained head could be scored.")
+    else:
+        lines.append(
+            "Explained heads, the highest lower bound of E first. They are the best of many, so their E leans upwards; "
+            "the medians below do not."
+        )
+        header = ["neuron", "token", "head", "active when", "E [95 %]", "n", "q", "Δ log p, head ablated"]
+        lines.append(table(header, [_finding(finding) for finding in report.findings]))
+    if report.not_scorable:
+        lines.append(f"Not scorable, because every scoring prompt fell into one class: {report.not_scorable}.")
+    return lines
+
+
+def _finding(finding: Finding) -> list[str]:
+    suppressing = " (suppresses)" if finding.suppressing else ""
+    ablation = finding.ablations[0] if finding.ablations else None
+    return [
+        str(finding.found.neuron),
+        escaped_token(finding.found.token),
+        f"{finding.score.head}{suppressing}",
+        escaped(finding.explanation.text),
+        with_interval(finding.score.e, finding.score.interval),
+        f"{finding.score.n_active} + {finding.score.n_inactive}",
+        small(finding.score.q),
+        delta_log_p(ablation) if ablation else "–",
+    ]
+
+
+def _summary(report: Report) -> list[str]:
+    header = ["neuron", "token", "c", "z", "kind", "valid", "explained", "scored", "median E", "best E"]
+    rows = [
+        [
+            f"{row.neuron}{' (random)' if row.random else ''}",
+            escaped_token(row.token),
+            number(row.congruence),
+            number(row.z, 1),
+            row.kind,
+            {True: "yes", False: "no", None: "–"}[row.valid],
+            str(row.heads_explained),
+            str(row.scored),
+            number(row.median_e),
+            _best(row),
+        ]
+        for row in report.summary
+    ]
+    if not rows:
+        return ["## Neurons at a glance", "No neurons were found."]
+    return [
+        "## Neurons at a glance",
+        table(header, rows),
+        "The best E of several heads is biased; n and interval of each E stand with its neuron.",
+    ]
+
+
+def _best(row: NeuronRow) -> str:
+    if row.best_e is None or row.best_low is None or row.best_high is None:
+        return number(row.best_e)
+    best = with_interval(row.best_e, Interval(row.best_low, row.best_high))
+    return f"{best}, n = {row.best_n_active} + {row.best_n_inactive}"
+
+
+def _baseline(comparisons: Sequence[BaselineCompared]) -> list[str]:
+    if not comparisons:
+        return []
+
+    def group(scores: ScoreGroup) -> str:
+        if scores.mean is None:
+            return f"no scorable head ({scores.neurons} neurons)"
+        n = f"n = {scores.heads} heads of {scores.neurons} neurons"
+        return f"{with_interval(scores.mean, scores.interval)} (median {number(scores.median)}, {n})"
+
+    lines = ["## Against random neurons"]
+    for seen in comparisons:
+        lines.append(
+            f"Explainer {escaped(seen.explainer)}: mean E of next-token neurons {group(seen.next_token)}; of random "
+            f"neurons from the same layers {group(seen.random)}; "
+            f"difference {with_interval(seen.difference, seen.interval)}."
+        )
+    return lines
+
+
+def _warnings(report: Report) -> list[str]:
+    if not report.warnings:
+        return []
+    told = [
+        f"- {f'{warning.neuron}: ' if warning.neuron else ''}{escaped(warning.text)}" for warning in report.warnings
+    ]
+    return ["## Warnings", "\n".join(told)]
+
+
+def _versions(report: Report) -> list[str]:
+    written = ", ".join(f"{escaped(name)} {escaped(number)}" for name, number in report.versions.items())
+    spent = ", ".join(f"{escaped(stage)} {seconds:.1f} s" for stage, seconds in report.seconds.items())
+    return ["## Versions and time", f"Written with {written}.", *([f"Time: {spent}."] if spent else [])]

@@ -1,0 +1,26 @@
+"""What the numbers of a report mean, and what they do not, in a few sentences."""
+
+from __future__ import annotations
+
+METHOD_NOTES = (
+    "The method is that of Neo, Cohen and Barez, *Interpreting Context Look-ups in Transformers* (arXiv 2402.15055).",
+    "Congruence c is the inner product of a neuron's output weights with the unembedding of a token; z is c in "
+    "standard deviations over the vocabulary. A congruent neuron need not predict its token, so that is measured "
+    "on the corpus.",
+    "A(h) is the part of the neuron's pre-activation that head h adds where the neuron fires. With embeddings, "
+    "earlier MLPs and biases the parts add up to the pre-activation. It is a sum of what arrived, not the effect "
+    "of a change: the ablation is that. β is the head's share of what makes the neuron vary on random text.",
+    "A head counts as active on a prompt by the activity rule of the settings, by default when A(h) lies more "
+    "than two standard deviations beyond its own mean on random text. Prompts are chosen for a large activation, "
+    "which makes heads look more like alternatives to one another than they are.",
+    "E = (TPR + TNR)/2 is how well an explanation, read or executed on text alone, tells active from inactive "
+    "prompts in documents that the explainer has not seen; 0.5 is chance. Its 95 % interval combines a Wilson "
+    "interval for each rate. n is small, so the interval is wide: two heads whose intervals overlap are not "
+    "ranked by their E.",
+    "The best of several heads is a biased number: the more heads are tried, the higher it is by chance. Read the "
+    "median and the count beside it, and q, which is the p value of Fisher's exact test adjusted over all the "
+    "heads tested. A head whose scoring prompts are all of one class is not scorable, which is neither a good nor "
+    "a bad E.",
+    "A rule that scores well is a description of when the head is active on this corpus. It does not show that "
+    "the head computes that rule.",
+)

@@ -1,0 +1,45 @@
+"""Numbers and tables as a report writes them; a missing number is a dash."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headtorch.core.records import Ablation, AblationGroup, Interval
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """With fixed digits after the point."""
+    return "–" if value is None else f"{value:.{digits}f}"
+
+
+def small(value: float | None) -> str:
+    """With two significant digits: for p values, rates and errors."""
+    return "–" if value is None else f"{value:.2g}"
+
+
+def percent(value: float | None) -> str:
+    """A share in whole percent."""
+    return "–" if value is None else f"{100 * value:.0f} %"
+
+
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """A value and its 95 % interval: 0.75 [0.60, 0.87]."""
+    if value is None or interval is None:
+        return number(value)
+    return f"{value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+
+
+def delta_log_p(ablation: Ablation) -> str:
+    """Δ log p on active and inactive prompts, each with its n."""
+
+    def side(name: str, group: AblationGroup) -> str:
+        return f"{name} {number(group.delta_log_p)} (n = {group.n})"
+
+    ks = f", KS p {small(ablation.ks_p)}" if ablation.ks_p is not None else ""
+    return f"{side('active', ablation.active)}, {side('inactive', ablation.inactive)}{ks}"
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A table in GitHub's Markdown; the cells are escaped already."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

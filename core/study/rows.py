@@ -1,0 +1,268 @@
+"""A study as flat tables: one row a neuron, prompt, head, score or ablation. For tables, data frames and CSV."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from headtorch.core.records import AblationGroup, NextTokenNeuron, Record
+from headtorch.core.study.state import StudyState
+
+
+class NeuronRow(Record, frozen=True, kw_only=True):
+    """A neuron and what came out for it. The best of several E is biased upwards: read it beside median and count."""
+
+    neuron: str
+    token: str
+    token_id: int
+    congruence: float
+    cosine: float
+    z: float
+    rank: int
+    kind: str
+    sign: int
+    glitch: bool
+    random: bool
+    valid: bool | None  # None: not measured
+    next_share: float | None
+    lift: float | None
+    prompts: int
+    heads_explained: int
+    scored: int  # explained heads that could be scored
+    median_e: float | None
+    best_e: float | None
+    best_low: float | None  # 95 % interval of the best E, which does not know that it is the best
+    best_high: float | None
+    best_n_active: int | None
+    best_n_inactive: int | None
+
+
+class PromptRow(Record, frozen=True, kw_only=True):
+    neuron: str
+    half: str
+    document: int
+    title: str
+    position: int
+    start: int
+    activation: float
+    full_activation: float
+    kept_ratio: float
+    cluster: int
+    long: bool
+    text: str
+    next_token: str | None
+
+
+class HeadRow(Record, frozen=True, kw_only=True):
+    """A head's share of a neuron, over the neuron's prompts."""
+
+    neuron: str
+    token: str
+    random: bool
+    head: str
+    rank: int  # by the study's attribution, 0 is the strongest
+    mean_direct: float
+    mean_dot: float | None
+    mean_removal: float | None
+    beta: float | None
+    baseline_mean: float | None
+    baseline_sd: float | None
+    prior: float | None
+    explain_share: float | None  # share of the explaining half's prompts on which it is active
+    suppressing: bool | None
+
+
+class ScoreRow(Record, frozen=True, kw_only=True):
+    """An explanation of a head for a neuron, with its score; `e` None: not scorable, or not scored."""
+
+    neuron: str
+    token: str
+    random: bool
+    head: str
+    explainer: str
+    explanation: str
+    e: float | None
+    low: float | None
+    high: float | None
+    n_active: int
+    n_inactive: int
+    true_active: int
+    true_inactive: int
+    unusable: int
+    f1: float | None
+    mcc: float | None
+    p: float | None
+    q: float | None
+    random_text_precision: float | None
+    dropped: int
+
+
+class AblationRow(Record, frozen=True, kw_only=True):
+    neuron: str
+    head: str
+    token_id: int
+    replacement: str
+    position: str
+    n_active: int
+    delta_log_p_active: float | None
+    delta_p_active: float | None
+    delta_logit_active: float | None
+    delta_activation_active: float | None
+    n_inactive: int
+    delta_log_p_inactive: float | None
+    delta_p_inactive: float | None
+    delta_logit_inactive: float | None
+    delta_activation_inactive: float | None
+    ks: float | None
+    ks_p: float | None
+
+
+def summary_rows(state: StudyState, explainer: str | None = None) -> list[NeuronRow]:
+    """One row a neuron, in the order found. Scores are those of `explainer`, by default the study's own."""
+    chosen = explainer or (state.settings.explainer if state.settings else "rules")
+    return [_neuron_row(state, found, chosen) for found in state.neurons.values()]
+
+
+def _neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> NeuronRow:
+    neuron = found.neuron
+    validity = state.validity.get(neuron)
+    scores = [score for score in state.scores_of(neuron) if score.explainer == explainer]
+    scorable = {score.head: score.e for score in scores if score.e is not None}
+    best = next((score for score in scores if score.e is not None and score.e == max(scorable.values())), None)
+    return NeuronRow(
+        neuron=str(neuron),
+        token=found.token,
+        token_id=found.token_id,
+        congruence=found.congruence,
+        cosine=found.cosine,
+        z=found.z,
+        rank=found.rank,
+        kind=found.kind,
+        sign=found.sign,
+        glitch=found.glitch,
+        random=found.random,
+        valid=validity.valid if validity else None,
+        next_share=validity.next_share if validity else None,
+        lift=validity.lift if validity else None,
+        prompts=len(state.prompts.get(neuron, [])),
+        heads_explained=sum(said.explainer == explainer for said in state.explanations_of(neuron)),
+        scored=len(scorable),
+        median_e=median(scorable.values()) if scorable else None,
+        best_e=best.e if best else None,
+        best_low=best.interval.low if best and best.interval else None,
+        best_high=best.interval.high if best and best.interval else None,
+        best_n_active=best.n_active if best else None,
+        best_n_inactive=best.n_inactive if best else None,
+    )
+
+
+def prompt_rows(state: StudyState) -> list[PromptRow]:
+    """One row a prompt; `text` is the kept tokens."""
+    return [
+        PromptRow(
+            neuron=str(prompt.neuron),
+            half=prompt.half,
+            document=prompt.document,
+            title=prompt.title,
+            position=prompt.position,
+            start=prompt.start,
+            activation=prompt.activation,
+            full_activation=prompt.full_activation,
+            kept_ratio=prompt.kept_ratio,
+            cluster=prompt.cluster,
+            long=prompt.long,
+            text="".join(prompt.tokens),
+            next_token=prompt.next_token,
+        )
+        for prompts in state.prompts.values()
+        for prompt in prompts
+    ]
+
+
+def head_rows(state: StudyState) -> list[HeadRow]:
+    """One row a neuron and eligible head, the strongest first."""
+    rows = []
+    for neuron in state.attributed:
+        found = state.neurons.get(neuron)
+        for rank, summary in enumerate(state.heads(neuron).values()):
+            activity = state.activity_of(neuron, summary.head)
+            rows.append(
+                HeadRow(
+                    neuron=str(neuron),
+                    token=found.token if found else "",
+                    random=found.random if found else False,
+                    head=str(summary.head),
+                    rank=rank,
+                    mean_direct=summary.mean_direct,
+                    mean_dot=summary.mean_dot,
+                    mean_removal=summary.mean_removal,
+                    beta=summary.beta,
+                    baseline_mean=summary.baseline_mean,
+                    baseline_sd=summary.baseline_sd,
+                    prior=summary.prior,
+                    explain_share=activity.explain_share if activity else None,
+                    suppressing=activity.suppressing if activity else None,
+                )
+            )
+    return rows
+
+
+def score_rows(state: StudyState) -> list[ScoreRow]:
+    """One row a score, in the order given."""
+    rows = []
+    for (neuron, head, explainer), score in state.scores.items():
+        found = state.neurons.get(neuron)
+        said = state.explanations.get((neuron, head, explainer))
+        rows.append(
+            ScoreRow(
+                neuron=str(neuron),
+                token=found.token if found else "",
+                random=found.random if found else False,
+                head=str(head),
+                explainer=explainer,
+                explanation=said.text if said else "",
+                e=score.e,
+                low=score.interval.low if score.interval else None,
+                high=score.interval.high if score.interval else None,
+                n_active=score.n_active,
+                n_inactive=score.n_inactive,
+                true_active=score.true_active,
+                true_inactive=score.true_inactive,
+                unusable=score.unusable,
+                f1=score.f1,
+                mcc=score.mcc,
+                p=score.p,
+                q=score.q,
+                random_text_precision=score.random_text_precision,
+                dropped=score.dropped,
+            )
+        )
+    return rows
+
+
+def ablation_rows(state: StudyState) -> list[AblationRow]:
+    """One row a neuron, head, replacement and position; differences are after minus before."""
+    return [
+        AblationRow(
+            neuron=str(done.neuron),
+            head=str(done.head),
+            token_id=done.token_id,
+            replacement=done.replacement,
+            position=done.position,
+            n_active=done.active.n,
+            n_inactive=done.inactive.n,
+            ks=done.ks,
+            ks_p=done.ks_p,
+            **_deltas(done.active, "active"),
+            **_deltas(done.inactive, "inactive"),
+        )
+        for done in state.ablations.values()
+    ]
+
+
+def _deltas(group: AblationGroup, name: str) -> dict[str, float | None]:
+    return {
+        f"delta_log_p_{name}": group.delta_log_p,
+        f"delta_p_{name}": group.delta_p,
+        f"delta_logit_{name}": group.delta_logit,
+        f"delta_activation_{name}": group.delta_activation,
+    }
