@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import zstandard
 
 from headtorch.core.errors import CorpusError
 
@@ -105,22 +104,21 @@ def _chunks(path: Path) -> Iterator[bytes]:
 
 
 def _zst_chunks(path: Path) -> Iterator[bytes]:
-    """Decompress frame after frame. zstandard's own file reader ends a cut file without a word, so ends are checked."""
-    decompressor = zstandard.ZstdDecompressor(max_window_size=1 << 31)
-    frame, begun = decompressor.decompressobj(), False
+    """Decompress frame after frame, a chunk at a time. Arrow notices a cut file; zstandard's file reader does not."""
     try:
-        for data in _chunks(path):
-            while data:
-                begun = True
-                yield frame.decompress(data)
-                data = b""
-                if frame.eof:
-                    data = frame.unused_data
-                    frame, begun = decompressor.decompressobj(), False
-    except zstandard.ZstdError as error:
-        raise CorpusError(f"{path} is not a readable .zst file ({error}); make or fetch it again.") from None
-    if begun:
-        raise CorpusError(f"{path} breaks off before its compressed data ends; make or fetch it again.")
+        with pa.OSFile(str(path)) as file, pa.CompressedInputStream(file, "zstd") as stream:
+            while chunk := stream.read(_CHUNK):
+                yield chunk
+    except OSError as error:
+        raise damaged(path, "zstd", error) from None
+
+
+def damaged(path: Path, kind: str, error: Exception, where: str = "") -> Exception:
+    """The error for a file that Arrow cannot decode; errors of the file system, which have a number, pass."""
+    if isinstance(error, OSError) and error.errno is not None:
+        return error
+    reason = str(error).split("\n")[0].rstrip(".")[:200]
+    return CorpusError(f"{path} is not a readable {kind} file{where} ({reason}); make or fetch it again.")
 
 
 def _lines(chunks: Iterable[bytes]) -> Iterator[tuple[bytes, bool]]:
@@ -150,11 +148,8 @@ def read_parquet(path: Path, title: str, text_field: str) -> Iterator[Pair]:
                 for row in batch.to_pylist():
                     row_number += 1
                     yield row_pair(row, text_field, f"row {row_number} of {path}", f"{path.name}:{row_number}")
-    except (pa.ArrowException, UnicodeDecodeError) as error:
-        reason = str(error).split("\n")[0].rstrip(".")[:200]
-        raise CorpusError(
-            f"{path} is not a readable parquet file (after row {row_number}: {reason}); make or fetch it again."
-        ) from None
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
+        raise damaged(path, "parquet", error, f" after row {row_number}") from None
 
 
 Reader = Callable[[Path, str, str], Iterator[Pair]]
