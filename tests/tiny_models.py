@@ -116,16 +116,13 @@ CONFIGS: dict[str, Callable[[], tf.PretrainedConfig]] = {
             ffn_hidden_size=48,
         )
     ),
-    "falcon_new": lambda: tf.FalconConfig(
-        **_decoder(new_decoder_architecture=True, num_kv_heads=2, bias=False, alibi=False, ffn_hidden_size=48)
-    ),
     "falcon_sequential": lambda: tf.FalconConfig(
         **_decoder(
             new_decoder_architecture=False,
             multi_query=False,
             parallel_attn=False,
             bias=True,
-            alibi=True,
+            alibi=False,
             ffn_hidden_size=48,
         )
     ),
@@ -142,10 +139,10 @@ CONFIGS: dict[str, Callable[[], tf.PretrainedConfig]] = {
 FAMILIES = tuple(CONFIGS)
 
 
-def tiny_hf(family: str, seed: int = 0) -> PreTrainedModel:
-    """A fresh random model of `family` in fp32, evaluation mode, with sdpa attention."""
+def tiny_hf(family: str, seed: int = 0, **options: Any) -> PreTrainedModel:
+    """A fresh random model of `family` in fp32, evaluation mode; `options` go to transformers."""
     torch.manual_seed(seed)
-    model = tf.AutoModelForCausalLM.from_config(CONFIGS[family]()).float().eval()
+    model = tf.AutoModelForCausalLM.from_config(CONFIGS[family](), **options).float().eval()
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for parameter in model.parameters():

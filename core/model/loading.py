@@ -4,23 +4,18 @@ from __future__ import annotations
 
 import hashlib
 import re
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, cast
 
 import torch
-from huggingface_hub.utils.tqdm import are_progress_bars_disabled, disable_progress_bars, enable_progress_bars
 from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel, PreTrainedTokenizerBase
-from transformers.utils import logging as transformers_logging
 
 from headtorch.core.errors import DeviceError, ModelError
 from headtorch.core.model.fingerprint import config_digest
 from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.quiet import quiet
 from headtorch.core.model.sources import Source, find_source, read_config, weight_files
 
-hf_logging = cast(Any, transformers_logging)  # its functions are not typed
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
 
 
@@ -77,26 +72,6 @@ def folder_fingerprint(folder: Path) -> str:
     for file in weight_files(folder):
         digest.update(_sha256(folder / file).encode())
     return digest.hexdigest()
-
-
-@contextmanager
-def quiet() -> Iterator[None]:
-    """Keep the libraries' log lines, warnings and progress bars off the terminal, and leave their settings alone."""
-    verbosity, bars = hf_logging.get_verbosity(), hf_logging.is_progress_bar_enabled()
-    hub_bars = not are_progress_bars_disabled()
-    hf_logging.set_verbosity_error()
-    hf_logging.disable_progress_bar()
-    disable_progress_bars()
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        hf_logging.set_verbosity(verbosity)
-        if bars:
-            hf_logging.enable_progress_bar()
-        if hub_bars:
-            enable_progress_bars()
 
 
 def _load_tokenizer(source: Source) -> PreTrainedTokenizerBase:

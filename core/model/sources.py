@@ -72,10 +72,7 @@ def check_folder(folder: Path, name: str) -> None:
     missing = missing_files(folder)
     others = sorted({p.name for pattern in OTHER_WEIGHTS for p in folder.glob(pattern)} - {"training_args.bin"})
     if missing and missing[-1] == WEIGHTS and others:
-        raise ModelError(
-            f"{name} has its weights only as {others[0]}, which can run code when it is read; "
-            "headtorch reads safetensors only, so convert it (save_pretrained writes safetensors)."
-        )
+        raise ModelError(_only_safetensors(name, others[0]))
     if missing:
         raise ModelError(f"{name} is not complete: {', '.join(missing)} missing in {folder}.")
     for file in weight_files(folder):
@@ -132,7 +129,24 @@ def _hub_source(name: str, revision: str | None) -> Source:
             folder = _download(name, revision, [CONFIG])
             find_layout(read_config(folder, name), name)
             folder = _download(name, revision, WANTED)
+            if missing_files(folder):
+                _explain_missing_weights(name, revision)
     return Source(name, "hub", folder, revision=folder.name)
+
+
+def _explain_missing_weights(name: str, revision: str | None) -> None:
+    """Raise: the Hub cannot be reached (its client then hands out what the cache has), or has other formats only."""
+    files = [file.rfilename for file in huggingface_hub.model_info(name, revision=revision).siblings or []]
+    others = sorted(file for file in files if any(Path(file).match(pattern) for pattern in OTHER_WEIGHTS))
+    if others:
+        raise ModelError(_only_safetensors(name, others[0]))
+
+
+def _only_safetensors(name: str, file: str) -> str:
+    return (
+        f"{name} has its weights only as {file}, which can run code when it is read; "
+        "headtorch reads safetensors only, so convert it (save_pretrained writes safetensors)."
+    )
 
 
 def _cached(name: str, revision: str | None) -> Path | None:

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.quiet import quiet
 from headtorch.core.model.weights import Weights
 from headtorch.core.records import ModelFacts
 
@@ -225,8 +226,9 @@ def open_bridge(hf: PreTrainedModel) -> Any:
 
     shared = {id(tensor): tensor for tensor in (*hf.parameters(), *hf.buffers())}
     twin = copy.deepcopy(hf, cast(dict[int, Any], shared))
-    twin.set_attn_implementation("eager")
-    return build_bridge_from_module(twin, type(hf).__name__, hf_config=twin.config)
+    with quiet():
+        twin.set_attn_implementation("eager")
+        return build_bridge_from_module(twin, type(hf).__name__, hf_config=twin.config)
 
 
 def _batches(order: Sequence[int], rows: Sequence[Sequence[int]]) -> list[list[int]]:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Sequence
+from functools import cached_property
+from itertools import chain
 from typing import cast
 
 from transformers import PreTrainedTokenizerBase
@@ -51,8 +53,10 @@ class Vocabulary:
             raise TokenError('The token is empty; give a text such as " States".')
         pieces = ", ".join(_quoted(self.text(i)) for i in self.encode(text))
         near = ", ".join(_quoted(other) for other in _variants(text) if self._find(other) is not None)
-        advice = f"near single tokens: {near}" if near else "choose one of the pieces"
+        advice = f"near single tokens: {near}" if near else "choose another token"
         count = len(self.encode(text))
+        if count < 2:  # the tokenizer has a token for the unknown, or drops what it does not know
+            raise TokenError(f"{_quoted(text)} is not in the vocabulary of this model; {advice}.")
         raise TokenError(f"{_quoted(text)} is not one token of this model but {count}: {pieces}; {advice}.")
 
     @property
@@ -67,21 +71,24 @@ class Vocabulary:
         text = json.dumps([state, self.tokenizer.bos_token_id], sort_keys=True)
         return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
 
+    @cached_property
+    def _ids(self) -> dict[str, int]:
+        return cast(dict[str, int], self.tokenizer.get_vocab())
+
     def _find(self, text: str) -> int | None:
         ids = self.encode(text)
-        if len(ids) == 1:
-            candidates: list[int | None] = [ids[0]]
-        else:
-            vocabulary = self.tokenizer.get_vocab()
-            spellings = ("".join(CHARACTER_OF[b] for b in text.encode()), text.replace(" ", "\u2581"), text)
-            candidates = [vocabulary.get(spelling) for spelling in spellings]
-        for candidate in candidates:
-            if candidate is not None and candidate < self.d_vocab and self.text(candidate) == text:
+        # SentencePiece puts a space in front of what it encodes, so its tokens are looked up by their spelling.
+        spellings = ("".join(CHARACTER_OF[b] for b in text.encode()), text.replace(" ", "\u2581"), text)
+        spelled = (self._ids[spelling] for spelling in spellings if spelling in self._ids)
+        for candidate in chain(ids[:1], spelled):
+            if candidate < self.d_vocab and self.text(candidate) == text:
                 return candidate
         return None
 
     def _text(self, token_id: int) -> str:
-        text = self._decode([*self._anchor, token_id]).removeprefix(self._anchor_text)
+        behind = self._decode([*self._anchor, token_id])
+        follows = behind.startswith(self._anchor_text)
+        text = behind.removeprefix(self._anchor_text) if follows else self._decode([token_id])
         if REPLACEMENT not in text and text:
             return text
         piece = cast(str | None, self.tokenizer.convert_ids_to_tokens(token_id))
