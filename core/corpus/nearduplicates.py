@@ -4,13 +4,14 @@ Two documents are near-duplicates when the Jaccard similarity of their sets of 5
 estimated by 256 MinHash values (standard error ≤ 0.03). Pairs are found by locality-sensitive hashing, 64 bands of 4
 values: a pair of similarity s shares a band with probability 1 − (1 − s⁴)⁶⁴ (0.98 at 0.5, 0.9999 at 0.6). Clusters
 are the connected components, so a copy of a copy stays with both. Signatures lie in a file and one band at a time is
-sorted: memory is some 30 bytes a document.
+sorted: memory stays under 100 bytes a document.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
+from array import array
 from collections.abc import Iterator
 from typing import Any
 
@@ -72,11 +73,11 @@ def find_clusters(signatures: Signatures) -> NDArray[np.int32]:
 
     Clusters are numbered by their first document. The partition does not depend on the order of documents.
     """
-    parents = list(range(len(signatures)))
+    parents = array("q", range(len(signatures)))
     for band in range(BANDS):
         for members in _sharing(signatures[:, band * BAND_VALUES : (band + 1) * BAND_VALUES]):
             _join_similar(members, signatures, parents)
-    roots = np.array([_root(parents, document) for document in range(len(parents))], dtype=np.int64)
+    roots = np.fromiter((_root(parents, document) for document in range(len(parents))), np.int64, len(parents))
     _, first, inverse = np.unique(roots, return_index=True, return_inverse=True)
     number = np.empty(len(first), dtype=np.int32)
     number[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
@@ -95,7 +96,7 @@ def _sharing(band: Signatures) -> Iterator[NDArray[np.int64]]:
         yield order[starts[group] : starts[group] + sizes[group]]
 
 
-def _join_similar(members: NDArray[np.int64], signatures: Signatures, parents: list[int]) -> None:
+def _join_similar(members: NDArray[np.int64], signatures: Signatures, parents: "array[int]") -> None:
     """Union every pair of `members` that is similar; pairs already together are not compared."""
     waiting = [int(document) for document in members]
     while waiting:
@@ -110,14 +111,14 @@ def _join_similar(members: NDArray[np.int64], signatures: Signatures, parents: l
                 _union(parents, one, some[position])
 
 
-def _root(parents: list[int], document: int) -> int:
+def _root(parents: "array[int]", document: int) -> int:
     while parents[document] != document:
         parents[document] = parents[parents[document]]
         document = parents[document]
     return document
 
 
-def _union(parents: list[int], one: int, other: int) -> None:
+def _union(parents: "array[int]", one: int, other: int) -> None:
     low, high = sorted((_root(parents, one), _root(parents, other)))
     parents[high] = low
 
@@ -129,13 +130,15 @@ def split_halves(clusters: NDArray[np.int32], digests: NDArray[np.uint8]) -> NDA
     nor the rest of the corpus matters, so a text shared by two corpora is in the same half of both. If that leaves
     one half without a cluster, the cluster of lowest hash moves there.
     """
-    canonical: dict[int, bytes] = {}
-    for cluster, digest in zip(clusters.tolist(), digests, strict=True):
-        held = digest.tobytes()
-        canonical[cluster] = min(held, canonical.get(cluster, held))
-    hashes = {cluster: hashlib.sha256(b"headtorch half\0" + held).digest() for cluster, held in canonical.items()}
-    explain = {cluster: bool(held[0] & 1) for cluster, held in hashes.items()}
-    if len(explain) > 1 and len(set(explain.values())) == 1:
-        lowest = min(hashes, key=lambda cluster: hashes[cluster])
-        explain[lowest] = not explain[lowest]
-    return np.array([explain[cluster] for cluster in clusters.tolist()], dtype=np.bool_)
+    words = np.ascontiguousarray(digests).view(">u8")  # [document, 4]
+    order = np.lexsort((words[:, 3], words[:, 2], words[:, 1], words[:, 0], clusters))  # by cluster, then digest
+    canonical = order[np.flatnonzero(np.diff(clusters[order], prepend=-1))]  # [cluster]
+    explain = np.empty(len(canonical), dtype=np.bool_)
+    lowest = b"\xff" * 33, 0
+    for cluster, document in enumerate(canonical):
+        hashed = hashlib.sha256(b"headtorch half\0" + digests[document].tobytes()).digest()
+        explain[cluster] = hashed[0] & 1
+        lowest = min(lowest, (hashed, cluster))
+    if len(explain) > 1 and (explain.all() or not explain.any()):
+        explain[lowest[1]] ^= True
+    return explain[clusters]
