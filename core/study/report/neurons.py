@@ -34,9 +34,8 @@ def _validity(part: NeuronPart) -> list[str]:
     seen = part.validity
     if seen is None:
         return []
-    verdict = (
-        "It predicts its token" if seen.valid else "It does not predict its token well (P ≥ 0.5 and lift ≥ 20 asked)"
-    )
+    failed = "It does not predict its token well (P ≥ 0.5 and lift ≥ 20 are asked for)"
+    verdict = "It predicts its token" if seen.valid else failed
     return [
         f"{verdict}: P(next = t | fires) = {number(seen.next_share)} on its top {seen.n} places against "
         f"{small(seen.base_rate)} in the corpus (lift {number(seen.lift, 1)}), AUROC {number(seen.auroc)}, "
@@ -108,7 +107,7 @@ def _explained(head: HeadPart, report: Report) -> Iterator[str]:
         verdict = _verdict(score, report.tests) if score else "Not scored."
         train = said.train_balanced_accuracy
         fitted = f" On the prompts it was made from: {number(train)}." if train is not None else ""
-        yield f"**{head.head}** is active when: {escaped(said.text)} ({escaped(said.explainer)}) {verdict}{fitted}"
+        yield f"**{head.head}** is active when: {escaped(said.text)} ({escaped(said.explainer)}). {verdict}{fitted}"
     for done in head.ablations:
         yield (
             f"{head.head} replaced ({done.replacement}, {done.position} position): Δ log p {delta_log_p(done)}; "
@@ -126,7 +125,8 @@ def _verdict(score: Score, tests: int | None) -> str:
     controls = "; ".join(f"{escaped(control.name)} {number(control.e)} (n = {control.n})" for control in score.controls)
     return (
         f"E = {with_interval(score.e, score.interval)}, {n}{aside}; "
-        f"right on {score.true_active} of {score.n_active} active and {score.true_inactive} of {score.n_inactive} inactive; F1 {number(score.f1)}, MCC {number(score.mcc)}, "
-        f"p = {small(score.p)}, q = {small(score.q)}{family}; {score.dropped} near-copies dropped"
+        f"right on {score.true_active} of {score.n_active} active and {score.true_inactive} of {score.n_inactive} "
+        f"inactive; F1 {number(score.f1)}, MCC {number(score.mcc)}, p = {small(score.p)}, "
+        f"q = {small(score.q)}{family}; {score.dropped} near-copies dropped"
         f"{f'; controls: {controls}' if controls else ''}."
     )
