@@ -84,7 +84,7 @@ class ModelFacts(Record, frozen=True, kw_only=True):
 
 
 class NextTokenNeuron(Record, frozen=True, kw_only=True):
-    """A neuron and the token that its output weights favour: congruence c = ⟨w_out, W_U[:, t]⟩ (centred, final gain)."""
+    """A neuron and the token its output weights favour: congruence c = ⟨w_out, W_U[:, t]⟩ (centred, final gain)."""
 
     neuron: NeuronId
     token_id: int
@@ -277,6 +277,7 @@ class AblationGroup(Record, frozen=True, kw_only=True):
     delta_p: float | None
     delta_logit: float | None
     delta_activation: float | None
+    delta_rank: float | None = None  # positive: the token fell
 
 
 class Ablation(Record, frozen=True, kw_only=True):
