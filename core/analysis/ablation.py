@@ -16,7 +16,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from headtorch.core.analysis.interventions import CLEAN, Edit, Means, Readout, Where, readouts
+from headtorch.core.analysis.interventions import CLEAN, Edit, Means, Readout, Where, mean_head_outputs, readouts
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import Ablation, AblationGroup, HeadId, NeuronId
@@ -90,6 +90,36 @@ def ablate_heads(
     vectors = means if replacement == "mean" else None
     before, *after = readouts(model, rows, neuron, token_id, edits, where=where, means=vectors, watch=watch)
     return [Change(before, one) for one in after]
+
+
+def ablate_head(
+    model: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    neuron: NeuronId,
+    head: HeadId,
+    token_id: int,
+    active: Sequence[bool] | Bool[np.ndarray, " row"],
+    *,
+    replacement: Replacement = "zero",
+    where: Where = "last",
+    means: Means | None = None,
+    mean_rows: Sequence[Sequence[int]] | None = None,
+    watch: Watch = SILENT,
+) -> Ablation:
+    """Replace one head on a neuron's prompts and compare those where it is active with those where it is not.
+
+    For replacement by the mean give `means` (made once by `mean_head_outputs`, for any number of heads), or the
+    `mean_rows` to make them from here.
+
+    Raises as `ablate_heads` does.
+    """
+    check_feeds(model, head, neuron)
+    if replacement == "mean" and means is None and mean_rows:
+        means = mean_head_outputs(model, mean_rows, watch=watch)
+    [change] = ablate_heads(
+        model, rows, neuron, token_id, [head], replacement=replacement, where=where, means=means, watch=watch
+    )
+    return ablation_record(neuron, head, token_id, change, active, replacement=replacement, where=where)
 
 
 def ablate_neuron(
