@@ -69,7 +69,7 @@ def _next(prompt: Prompt) -> str:
 
 
 def _heads(part: NeuronPart) -> list[str]:
-    if not part.heads:
+    if part.max_error is None:  # not attributed yet
         return []
     rows = [
         [
@@ -88,8 +88,8 @@ def _heads(part: NeuronPart) -> list[str]:
     ]
     if part.never_active is not None:
         lines.append(
-            f"{part.never_active} heads are never active, {part.always_active} always, {part.explainable} on 25-75 % "
-            "of the explaining half."
+            f"Heads never active: {part.never_active}; always: {part.always_active}; on 25-75 % of the explaining half: "
+            f"{part.explainable}."
         )
     return lines
 
@@ -122,7 +122,7 @@ def _verdict(score: Score, tests: int | None) -> str:
     if score.e is None:
         return f"Not scorable ({n}{aside})."
     family = f" over {tests} tests" if tests is not None else ""
-    controls = "; ".join(f"{escaped(control.name)} {number(control.e)} (n = {control.n})" for control in score.controls)
+    controls = "; ".join(f"{escaped(seen.name)} {number(seen.e)} (n = {seen.n})" for seen in score.controls)
     return (
         f"E = {with_interval(score.e, score.interval)}, {n}{aside}; "
         f"right on {score.true_active} of {score.n_active} active and {score.true_inactive} of {score.n_inactive} "

@@ -47,7 +47,9 @@ from headtorch.core.records import (
 )
 from headtorch.core.settings import Settings
 
-HOSTILE = "</td><script>a()</script> `x` | [l](http://e.vil) ![i](u) *b* _c_ \x1b[31mred\x1b[0m \u202egnp\u2066 [/INST] &lt;"
+HOSTILE = (
+    "</td><script>a()</script> `x` | [l](http://e.vil) ![i](u) *b* _c_ \x1b[31mred\x1b[0m \u202egnp\u2066 [/INST] &lt;"
+)
 STATES, RANDOM = NeuronId(3, 412), NeuronId(2, 7)
 SCORABLE, ONE_CLASS = HeadId(2, 1), HeadId(0, 3)
 
@@ -197,7 +199,7 @@ def events() -> list[AnyEvent]:
         ScoresAdjusted(
             method="Benjamini-Yekutieli",
             tests=2,
-            adjusted=[AdjustedP(neuron=STATES, head=SCORABLE, explainer="rules", q=0.0125)],
+            adjusted=[AdjustedP(neuron=STATES, head=SCORABLE, explainer="rules", q=0.02)],
         ),
         HeadAblated(
             ablation=Ablation(

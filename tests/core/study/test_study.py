@@ -134,7 +134,9 @@ def test_a_study_of_a_newer_format_is_refused(study: Study) -> None:
         Study.open("trial")
 
 
-@pytest.mark.parametrize("content", ["", "{", "[]", '{"format": 1}', '{"format": 1, "made_by": "1", "settings": {"trim": 3}}'])
+@pytest.mark.parametrize(
+    "content", ["", "{", "[]", '{"format": 1}', '{"format": 1, "made_by": "1", "settings": {"trim": 3}}']
+)
 def test_a_damaged_study_file_is_named(study: Study, content: str) -> None:
     (study.folder / "study.json").write_text(content)
     with pytest.raises(StudyError, match=r"study\.json is damaged"):

@@ -1,0 +1,253 @@
+"""The report: says what the study found, each E with its n and interval, and shows hostile text as text."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import msgspec
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from markdown_it import MarkdownIt
+
+from headtorch.core.errors import StorageError, StudyError
+from headtorch.core.events import AnyEvent, BaselineCompared, ScoreGroup
+from headtorch.core.records import Interval, NeuronId
+from headtorch.core.settings import Settings
+from headtorch.core.study import Study, StudyState, fold
+from headtorch.core.study.notes import NoteBook
+from headtorch.core.study.report import Report, build_report, from_json, to_csv, to_json, to_markdown, write_report
+from headtorch.core.study.report.escape import escaped
+from headtorch.core.study.rows import ScoreRow, score_rows
+from headtorch.core.text import visible
+
+READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
+PLAIN = {"text", "text_special", "softbreak", "hardbreak", "strong_open", "strong_close", "em_open", "em_close"}
+
+
+@pytest.fixture
+def report(asked: Settings, events: list[AnyEvent]) -> Report:
+    return build_report("trial", asked, fold(events))
+
+
+def leaves(markdown: str) -> list[str]:
+    """The types of the innermost pieces that a Markdown reader sees."""
+    return [child.type for block in READER.parse(markdown) for child in block.children or []]
+
+
+def shown(markdown: str) -> list[str]:
+    """The text of each block or cell that a Markdown reader shows."""
+    inline = [block for block in READER.parse(markdown) if block.type == "inline"]
+    return ["".join(child.content for child in block.children or []).replace("\xa0", " ") for block in inline]
+
+
+def section(markdown: str, heading: str) -> str:
+    """From the heading to the next of the same depth."""
+    depth = heading.split(" ")[0]
+    return markdown.split(f"{heading}")[1].split(f"\n{depth} ")[0]
+
+
+MARKUP = "\\`*_{}[]()#+-.!|~<>&=$@:^%\"' \n\t0a1)w."
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.one_of(st.text(MARKUP, max_size=12), st.text(max_size=12)))
+@example("1. a").via("list")
+@example("- a").via("list")
+@example("    code").via("indent")
+@example("\\|").via("table")
+@example("---").via("rule")
+@example("&amp;&#35;&lt").via("entity")
+@example("<b>x</b><!--").via("html")
+@example("a  b ").via("spaces")
+def test_escaped_text_is_shown_as_it_is_alone_and_in_a_cell(text: str) -> None:
+    kept = visible(text).replace("\xa0", " ")
+    if visible(text).strip() != "":
+        assert "".join(shown(escaped(text))) == kept
+        assert set(leaves(escaped(text))) <= {"text", "text_special"}
+        assert [block.type for block in READER.parse(escaped(text))] == ["paragraph_open", "inline", "paragraph_close"]
+    assert shown(f"| a | b |\n| --- | --- |\n| {escaped(text)} | end |")[2:] == [kept, "end"]
+
+
+def test_hostile_text_leaves_the_report_a_plain_document(report: Report, hostile: str) -> None:
+    markdown = to_markdown(msgspec.structs.replace(report, study=hostile, notes={"study": hostile}))
+    assert hostile not in markdown
+    assert set(leaves(markdown)) <= PLAIN
+    blocks = {block.type for block in READER.parse(markdown)}
+    assert not blocks & {"html_block", "fence", "code_block", "blockquote_open", "hr"}
+    assert all(visible(line) == line for line in markdown.split("\n"))
+    whole = " ".join(shown(markdown))
+    assert whole.count(visible(hostile)) >= 4, "study, prompt title, explanation, warning"
+
+
+def test_every_row_of_a_table_has_as_many_cells_as_its_header(report: Report) -> None:
+    tables, row = 0, 0
+    for block in READER.parse(to_markdown(report)):
+        tables += block.type == "table_open"
+        row = 0 if block.type == "tr_open" else row + (block.type in {"th_open", "td_open"})
+        if block.type == "thead_open":
+            width = 0
+        if block.type == "tr_close":
+            width = width or row
+            assert row == width
+    assert tables == 4, "findings, summary, prompts and heads of the one neuron that has them"
+    lines = [line for line in to_markdown(report).split("\n") if line.startswith("|")]
+    assert all(line.endswith("|") for line in lines)
+
+
+def test_findings_come_first_and_hold_what_makes_an_e_mean_something(report: Report) -> None:
+    markdown = to_markdown(report)
+    assert markdown.index("## Findings") < markdown.index("## Neurons at a glance") < markdown.index("## The neurons")
+    finding = " ".join(shown(section(markdown, "## Findings")))
+    for fact in [
+        "L3.N412",
+        "·States",
+        "L2.H1",
+        "0.70 [0.57, 0.82]",
+        "30 + 40",
+        "40 0.02 active",
+        "active -0.75 (n = 30)",
+    ]:
+        assert fact in finding
+    assert "inactive – (n = 0)" in finding, "an empty group has no mean"
+    assert "leans upwards" in finding
+
+
+def test_the_random_baseline_is_no_finding(report: Report) -> None:
+    assert [str(finding.found.neuron) for finding in report.findings] == ["L3.N412"]
+    assert "L2.N7 (random)" in to_markdown(report)
+
+
+def test_the_findings_are_ordered_by_their_lower_bound(asked: Settings, events: list[AnyEvent]) -> None:
+    state = fold(events)
+    first = next(iter(state.scores.values()))
+    said = next(iter(state.explanations.values()))
+    for e, low, name in [(0.9, 0.4, "wide"), (0.8, 0.75, "narrow"), (0.85, 0.5, "middling")]:
+        key = (first.neuron, first.head, name)
+        state.scores[key] = msgspec.structs.replace(first, explainer=name, e=e, interval=Interval(low, 0.95))
+        state.explanations[key] = said
+    order = [finding.score.explainer for finding in build_report("t", asked, state).findings]
+    assert order == ["narrow", "rules", "middling", "wide"]
+
+
+def test_a_head_with_one_class_is_not_scorable_and_is_counted(report: Report) -> None:
+    markdown = to_markdown(report)
+    assert report.not_scorable == 1
+    assert "fell into one class: 1." in markdown
+    assert "Not scorable (n = 30 active + 0 inactive, 1 unusable answers)." in markdown
+
+
+def test_a_scored_head_shows_its_confusion_and_its_controls(report: Report) -> None:
+    text = " ".join(shown(section(to_markdown(report), "### L3.N412")))
+    assert "E = 0.70 [0.57, 0.82], n = 30 active + 40 inactive, 1 unusable answers" in text
+    assert "right on 27 of 30 active and 20 of 40 inactive" in text
+    assert "q = 0.02 over 2 tests" in text
+    assert "controls: shuffled 0.50 (n = 70)" in text
+
+
+def test_a_neuron_shows_validity_prompts_with_the_firing_token_and_heads(report: Report) -> None:
+    text = " ".join(shown(section(to_markdown(report), "### L3.N412")))
+    assert "Congruence c = 3.25" in text and "z = 10.8" in text
+    assert "P(next = t | fires) = 0.88 on its top 64 places against 0.001 in the corpus (lift 875.0)" in text
+    assert "of the⟦ United⟧ ·States" in text
+    assert text.index("4.00") < text.index("2.00"), "the strongest prompt first"
+    assert "L2.H1 1.500 0.125 0.250 ± 0.500 50 %" in text
+    assert "add up to the pre-activation to 3e-07 of Σ|parts|" in text
+    assert "Heads never active: 1; always: 0; on 25-75 % of the explaining half: 2." in text
+
+
+def test_the_baseline_says_when_nothing_could_be_scored(report: Report) -> None:
+    text = section(to_markdown(report), "## Against random neurons")
+    assert "next-token neurons 0.70 [0.60, 0.80] (median 0.70, n = 1 heads of 1 neurons)" in text
+    assert "no scorable head (1 neurons)" in text
+
+
+def test_the_baseline_shows_both_groups_and_the_difference(asked: Settings, events: list[AnyEvent]) -> None:
+    one = ScoreGroup(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=40, neurons=20)
+    two = ScoreGroup(mean=0.55, median=0.54, interval=Interval(0.5, 0.6), heads=30, neurons=19)
+    compared = BaselineCompared(
+        explainer="rules", next_token=one, random=two, difference=0.1, interval=Interval(0.03, 0.17)
+    )
+    text = to_markdown(build_report("t", asked, fold([*events, compared])))
+    assert "0.55 [0.50, 0.60] (median 0.54, n = 30 heads of 19 neurons); difference 0.10 [0.03, 0.17]." in text
+
+
+def test_settings_other_than_the_default_are_named(report: Report) -> None:
+    assert "context = 128" in " ".join(shown(section(to_markdown(report), "## The question")))
+    assert "top_k" not in section(to_markdown(report), "## The question").replace("\\", "")
+
+
+def test_an_unfinished_study_says_so(report: Report) -> None:
+    assert report.unfinished == ["ablate L2.N7"]
+    assert "This study is not finished: ablate L2.N7." in to_markdown(report)
+
+
+def test_a_study_with_nothing_in_it_has_a_report(asked: Settings) -> None:
+    empty = build_report("trial", asked, StudyState())
+    assert "No explained head could be scored." in to_markdown(empty)
+    assert "No neurons were found." in to_markdown(empty)
+    assert from_json(to_json(empty)) == empty
+
+
+def test_notes_stand_with_what_they_are_about(asked: Settings, events: list[AnyEvent]) -> None:
+    book = NoteBook(notes={"study": "for the paper", "L3.N412 L2.H1": "see *Fig. 2*", "L3.N41": "another neuron"})
+    markdown = to_markdown(build_report("trial", asked, fold(events), book))
+    assert "Note: for the paper" in section(markdown, "## The question")
+    assert "Note on L3.N412 L2.H1: see *Fig. 2*" in shown(section(markdown, "### L3.N412"))
+    assert "another neuron" not in markdown
+
+
+def test_the_json_reads_back_to_the_report_it_was_made_from(report: Report) -> None:
+    assert from_json(to_json(report)) == report
+
+
+@given(st.text())
+@example("\x9b31m\u202e\u2066\x7f\U000e0001 é 漢 😀")
+@settings(deadline=None)
+def test_the_json_holds_any_text_and_prints_none_of_it_raw(text: str) -> None:
+    written = to_json(build_report(text, Settings(), StudyState()))
+    assert json.loads(written)["study"] == text
+    assert all(visible(line) == line for line in written.split("\n"))
+
+
+def test_a_report_with_nan_is_refused(report: Report) -> None:
+    with pytest.raises(ValueError, match=r"seconds.*not a finite number"):
+        to_json(msgspec.structs.replace(report, seconds={"scan": float("nan")}))
+
+
+@pytest.mark.parametrize("text", ["", "{}", "[1]", "\xff"])
+def test_something_else_is_not_a_report(text: str) -> None:
+    with pytest.raises(StudyError, match="not a report"):
+        from_json(text)
+
+
+def test_no_cell_of_the_csv_is_a_formula_and_no_text_is_active(events: list[AnyEvent], hostile: str) -> None:
+    rows = score_rows(fold(events))
+    bad = [
+        msgspec.structs.replace(rows[0], explanation=text, low=-0.5) for text in ("=1+1", " @x", "-2", "+3", hostile)
+    ]
+    read = list(csv.DictReader(io.StringIO(to_csv(ScoreRow, bad))))
+    assert [row["explanation"] for row in read] == ["'=1+1", "' @x", "'-2", "'+3", visible(hostile)]
+    assert read[0]["low"] == "-0.5", "numbers stay numbers"
+    assert read[0]["e"] == "0.7" and list(csv.DictReader(io.StringIO(to_csv(ScoreRow, rows))))[1]["e"] == ""
+
+
+def test_the_files_are_written_from_a_study_that_is_open_for_reading(asked: Settings, events: list[AnyEvent]) -> None:
+    with Study.create("trial", asked) as study:
+        for event in events:
+            study.append(event)
+    paths = write_report(Study.open("trial"))
+    assert [path.name for path in paths] == ["report.md", "report.json", "neurons.csv", "heads.csv", "scores.csv"]
+    assert {path.parent for path in paths} == {study.folder / "report"}
+    assert from_json(paths[1].read_bytes()).findings[0].found.neuron == NeuronId(3, 412)
+    assert len(paths[3].read_text().splitlines()) == 1 + 3
+    assert len(paths[4].read_text().splitlines()) == 1 + 3
+
+
+def test_a_report_that_cannot_be_written_is_a_storage_error(tmp_path: Path, asked: Settings) -> None:
+    (tmp_path / "file").write_text("")
+    with Study.create("trial", asked) as study, pytest.raises(StorageError, match="cannot be written"):
+        write_report(study, tmp_path / "file" / "report")
