@@ -1,0 +1,7 @@
+"""Explainers say when a head is active; judges decide from what they said and the text of a prompt alone.
+
+protocol: what an explainer and a judge are, and the examples that an explainer sees
+rules: the offline explainer; rule, features, lexicon and search are its parts
+me: the researcher's own sentence or regular expression
+judge: the judge that needs no model
+"""
