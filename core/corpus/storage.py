@@ -24,7 +24,8 @@ _ABANDONED_AFTER = 24 * 3600.0  # seconds
 def corpora_folder() -> Path:
     """The folder of opened corpora: `$HEADTORCH_CACHE/corpora`, or headtorch's folder in the user's cache."""
     cache = os.environ.get("HEADTORCH_CACHE")
-    return (Path(cache).expanduser() if cache else platformdirs.user_cache_path("headtorch")) / "corpora"
+    folder = Path(cache).expanduser() if cache else platformdirs.user_cache_path("headtorch")
+    return folder.absolute() / "corpora"
 
 
 @contextmanager

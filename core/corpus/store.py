@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+import time
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import overload
@@ -14,6 +15,7 @@ import pyarrow as pa
 
 from headtorch.core.corpus.nearduplicates import VALUES, Signer, find_clusters, split_halves
 from headtorch.core.corpus.readers import Pair
+from headtorch.core.corpus.sources import Source
 from headtorch.core.corpus.storage import create
 from headtorch.core.errors import CorpusError
 from headtorch.core.records import Record
@@ -21,6 +23,7 @@ from headtorch.core.watch import Watch
 
 FORMAT = 1  # of the folder; part of every key and fingerprint
 _BATCH_BYTES = 4 << 20
+_TELL_EVERY = 0.1  # seconds
 _SCHEMA = pa.schema([("title", pa.string()), ("text", pa.large_string())])
 
 DOCUMENTS, CLUSTERS, HALVES, FACTS = "documents.arrow", "clusters.npy", "halves.npy", "corpus.json"
@@ -135,11 +138,11 @@ class StoreWriter:
             with suppress(OSError):
                 file.close()
 
-    def finish(self, spec: str, name: str, limits: str) -> StoreFacts:
+    def finish(self, spec: str, name: str, limits: str, watch: Watch) -> StoreFacts:
         """Cluster, split, and write the facts. `limits` is part of the fingerprint."""
         self.close()
         signatures = np.memmap(self.folder / "signatures.u32", np.uint32, "r", shape=(self.documents, VALUES))
-        clusters = find_clusters(signatures)
+        clusters = find_clusters(signatures, watch)
         digests = np.memmap(self.folder / "digests.u8", np.uint8, "r", shape=(self.documents, 32))
         np.save(self.folder / CLUSTERS, clusters)
         np.save(self.folder / HALVES, split_halves(clusters, digests))
@@ -160,14 +163,19 @@ class StoreWriter:
         return facts
 
 
-def fill(writer: StoreWriter, pairs: Iterable[Pair], limits: Limits, spec: str, watch: Watch) -> None:
+def fill(writer: StoreWriter, source: Source, limits: Limits, watch: Watch) -> None:
     """Write documents until the source or a limit ends; raises CorpusError where none holds visible text."""
-    for title, text in pairs:
+    total = min(source.total, limits.documents or source.total) or limits.documents or 0
+    told = 0.0
+    for title, text in source.documents():
         watch.checkpoint()
         writer.add(title, text)
-        watch.progress("reading the corpus", writer.documents, limits.documents or 0, "documents")
+        if time.monotonic() - told >= _TELL_EVERY:
+            told = time.monotonic()
+            watch.progress("reading the corpus", writer.documents, total, "documents")
         if limits.reached(writer.documents, writer.text_bytes):
             break
+    watch.progress("reading the corpus", writer.documents, writer.documents, "documents")
     if writer.documents == 0:
         found = f"{writer.blank} documents, all of them blank" if writer.blank else "no document"
-        raise CorpusError(f"The corpus {spec} is empty ({found}); give one with text in it.")
+        raise CorpusError(f"The corpus {source.spec} is empty ({found}); give one with text in it.")

@@ -96,7 +96,7 @@ def tokenize(
     limits = [limit for limit in (tokens, corpus.tokens) if limit is not None]
     limit = min(limits) if limits else None
     key = hashlib.sha256(f"{corpus.fingerprint}\0{tokenizer_fingerprint}\0{limit}".encode()).hexdigest()
-    target = folder / f"tokens-{key[:32]}"
+    target = folder.absolute() / f"tokens-{key[:32]}"
     with storage_errors(folder):
         found = _stored(corpus, target, context, first_token)
         if found is None:
@@ -126,7 +126,7 @@ def _write(corpus: Corpus, encode_batch: EncodeBatch, folder: Path, limit: int |
     with create(folder / _IDS) as file:
         for texts in _batches(corpus):
             watch.checkpoint()
-            for encoded in encode_batch(texts):
+            for _, encoded in zip(texts, encode_batch(texts), strict=True):
                 ids = np.asarray(encoded, dtype=np.int32)[: None if limit is None else limit - total]  # [position]
                 file.write(ids.tobytes())
                 counts = _add_counts(counts, ids)

@@ -44,6 +44,11 @@ def test_files_that_are_not_there(tmp_path: Path) -> None:
     assert "rename or convert" in message(tmp_path / "notes.md")
 
 
+@pytest.mark.parametrize("spec", ["x" * 5_000, "~nobody-of-that-name/corpus.txt", "a\0b"])
+def test_a_name_that_no_file_can_have_is_reported(spec: str) -> None:
+    assert len(message(spec)) < 6_000
+
+
 @pytest.mark.parametrize("name", ["a.txt", "a.jsonl"])
 @pytest.mark.parametrize("data", [b"", b" \n\n"])
 def test_an_empty_file_is_an_empty_corpus(tmp_path: Path, name: str, data: bytes) -> None:
@@ -161,7 +166,7 @@ def test_a_file_that_vanishes_while_it_is_read_is_named(tmp_path: Path) -> None:
         (tmp_path / name).write_text("words")
 
     class Remove(Watch):
-        def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        def checkpoint(self) -> None:
             (tmp_path / "b.txt").unlink(missing_ok=True)
 
     assert f"{tmp_path / 'b.txt'} cannot be read" in message(tmp_path, watch=Remove())

