@@ -44,7 +44,7 @@ def hub_documents(name: HubName, text_field: str) -> Iterator[Pair]:
     """
     with _quiet():
         _ask_hub(name)
-        yield from row_documents(_rows(name), name, text_field)
+        yield from row_documents(open_rows(name), name, text_field)
 
 
 def row_documents(rows: Iterable[Mapping[str, object]], name: HubName, text_field: str) -> Iterator[Pair]:
@@ -66,7 +66,8 @@ def row_documents(rows: Iterable[Mapping[str, object]], name: HubName, text_fiel
         yield row_pair(dict(row), text_field, f"row {number} of {name}", f"{label}:{number}")
 
 
-def _rows(name: HubName) -> Iterable[Mapping[str, object]]:
+def open_rows(name: HubName) -> Iterable[Mapping[str, object]]:
+    """The rows of a dataset, streamed by `datasets`; raises CorpusError where config or split are not there."""
     import datasets
 
     try:

@@ -15,7 +15,7 @@ import huggingface_hub.constants
 import pytest
 
 from headtorch.core.corpus import open_corpus
-from headtorch.core.corpus.hub import HubName, parse_hub_name, row_documents
+from headtorch.core.corpus.hub import HubName, open_rows, parse_hub_name, row_documents
 from headtorch.core.errors import CorpusError
 
 
@@ -95,6 +95,18 @@ def test_rows_of_a_stream_are_documents(tmp_path: Path) -> None:
     ]
 
 
+def test_datasets_opens_what_is_named_and_says_what_is_not_there(tmp_path: Path) -> None:
+    (tmp_path / "train.jsonl").write_text('{"text": "one"}\n{"text": "two"}\n')
+    there = HubName(str(tmp_path), None, "train")  # a folder stands for a repository of the hub
+    assert [row["text"] for row in open_rows(there)] == ["one", "two"]
+    for config, split in ((None, "exam"), ("english", "train")):
+        with pytest.raises(CorpusError) as caught:
+            list(open_rows(HubName(str(tmp_path), config, split)))
+        assert (config or split) in str(caught.value)
+        assert ":config:split" in str(caught.value)
+        assert "\n" not in str(caught.value)
+
+
 def test_a_stream_without_the_field_names_those_there(tmp_path: Path) -> None:
     rows = streamed(tmp_path, [json.dumps({"body": "one", "n": 1})])
     with pytest.raises(CorpusError, match="fields there: body, n"):
@@ -120,7 +132,7 @@ def test_a_dataset_is_streamed_once_and_then_at_hand(monkeypatch: pytest.MonkeyP
         yield from ({"text": f"document {i}"} for i in range(20_000))
 
     monkeypatch.setattr("headtorch.core.corpus.hub._ask_hub", lambda name: None)
-    monkeypatch.setattr("headtorch.core.corpus.hub._rows", rows)
+    monkeypatch.setattr("headtorch.core.corpus.hub.open_rows", rows)
     corpus = open_corpus("hf:someone/letters", docs=12)
     assert (len(corpus), corpus.document(11).text, corpus.titles[11]) == (12, "document 11", "letters:12")
     assert open_corpus("hf:someone/letters", docs=12).fingerprint == corpus.fingerprint
