@@ -143,7 +143,7 @@ class LanguageModel:
         return self._weights.read_biases(layer, neurons)
 
     def write_directions(self, layer: int, neurons: Pick = ALL) -> Float[Tensor, "neuron d_model"]:
-        """w_out: what a unit of activation adds to the MLP's output."""
+        """w_out: what a unit of activation adds to the residual stream (γ_post ⊙ w_out before a norm: over σ_post)."""
         return self._weights.write_directions(layer, neurons)
 
     def unembedding(self, tokens: Pick = ALL) -> Float[Tensor, "d_model token"]:

@@ -67,6 +67,7 @@ class Inspector:
     def __init__(self, hf: PreTrainedModel, anatomy: Anatomy, weights: Weights, facts: ModelFacts) -> None:
         self._anatomy, self._weights, self._facts = anatomy, weights, facts
         self._device = hf.device
+        self._constants: dict[int, Tensor] = {}
         self.bridge = open_bridge(hf)
 
     @torch.no_grad()
@@ -116,6 +117,11 @@ class Inspector:
 
     def value_constants(self, layer: int) -> Float[Tensor, "head d_head"]:
         """b_V + W_V β: the part of every value vector that does not depend on the token, for each head."""
+        if layer not in self._constants:
+            self._constants[layer] = self._value_constants(layer)
+        return self._constants[layer]
+
+    def _value_constants(self, layer: int) -> Float[Tensor, "head d_head"]:
         linear = cast(nn.Linear, self.bridge.blocks[layer].attn.v.original_component)
         weight = linear.weight.float()  # [kv_head * d_head, d_model]
         norm = self._anatomy.blocks[layer].attention_norm

@@ -73,7 +73,7 @@ class Vocabulary:
 
     @cached_property
     def _ids(self) -> dict[str, int]:
-        return cast(dict[str, int], self.tokenizer.get_vocab())
+        return self.tokenizer.get_vocab()
 
     def _find(self, text: str) -> int | None:
         ids = self.encode(text)

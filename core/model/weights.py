@@ -51,8 +51,13 @@ class Weights:
         return torch.stack(biases)
 
     def write_directions(self, layer: int, neurons: Pick = ALL) -> Float[Tensor, "neuron d_model"]:
-        """w_out as stored: what a unit of activation adds to the MLP's output (before a post-norm, if there is one)."""
-        return _pick(out_in(self._anatomy.blocks[layer].mlp_output).T, neurons).float()
+        """w_out: what a unit of activation adds to the residual stream.
+
+        Where a norm follows the MLP it is γ_post ⊙ w_out, and the addition is that divided by σ_post of the prompt.
+        """
+        block = self._anatomy.blocks[layer]
+        rows = _pick(out_in(block.mlp_output).T, neurons).float()  # [neuron, d_model]
+        return rows if block.mlp_post_norm is None else rows * block.mlp_post_norm.gain
 
     def head_outputs(self, layer: int) -> Float[Tensor, "head d_head d_model"]:
         """W_O of each head: its z [d_head] times this is its output (before a post-norm, if there is one)."""

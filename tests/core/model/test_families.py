@@ -234,12 +234,19 @@ def test_unembedding_gives_the_logits_up_to_a_constant_of_each_token(family: str
     assert torch.equal(model.unembedding(some), model.unembedding()[:, some])
 
 
-def test_write_directions_make_the_output_of_the_mlp(family: str, model: LanguageModel) -> None:
+def test_write_directions_make_what_the_mlp_adds_to_the_stream(family: str, model: LanguageModel) -> None:
     row = ragged_rows(model)[1]
-    output = block_of(model, family, 1).get_submodule(OUTPUTS.get(kind(family), "mlp.down_proj"))
-    activation = model.mlp_activations(torch.tensor([row]), [1])[1][0]
-    bias = 0 if output.bias is None else output.bias
-    assert close(activation @ model.write_directions(1) + bias, watched(model, output, row, output=True))
+    block = block_of(model, family, 1)
+    output = block.get_submodule(OUTPUTS.get(kind(family), "mlp.down_proj"))
+    written = model.mlp_activations(torch.tensor([row]), [1])[1][0] @ model.write_directions(1)
+    if family in POST_NORM:
+        norm = block.get_submodule("post_feedforward_layernorm")
+        before, added = (watched(model, norm, row, output=side) for side in (False, True))
+        eps = getattr(norm, "eps", None) or norm.variance_epsilon
+        assert close(written / (before.square().mean(-1, keepdim=True) + eps).sqrt(), added)
+    else:
+        bias = 0 if output.bias is None else output.bias
+        assert close(written + bias, watched(model, output, row, output=True))
 
 
 def test_weights_of_chosen_neurons_are_rows_of_all_weights(model: LanguageModel) -> None:

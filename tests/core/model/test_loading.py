@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -218,3 +220,12 @@ def test_the_catalog_tells_ready_models_from_others(
     assert ready.bytes == (saved / "model.safetensors").stat().st_size
     assert broken.problem is not None
     assert "model.safetensors missing" in broken.problem
+
+
+def test_listing_models_loads_no_torch() -> None:
+    code = (
+        "import sys; import headtorch.core.model.catalog; "
+        "sys.exit(' '.join(m for m in ('torch', 'transformers', 'transformer_lens') if m in sys.modules) or 0)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
