@@ -7,7 +7,7 @@ import re
 from headtorch.core.text import visible, visible_token
 
 _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "|": "&#124;"}  # a pipe ends a cell even behind a backslash
-_ACTIVE = re.compile(r"[\\`*_\[\]!~$@:#^{}&<>|]|(?<=www)\.", re.IGNORECASE)
+_ACTIVE = re.compile(r"[\\`*_\[\]~$@#^{}&<>|]|:(?=//)|(?<=www)\.", re.IGNORECASE)
 _OPENING = re.compile(r"^(\s*)([-+=]|\d+(?=[.)]))")
 
 

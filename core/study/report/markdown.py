@@ -91,7 +91,9 @@ def _findings(report: Report) -> list[str]:
         header = ["neuron", "token", "head", "active when", "E [95 %]", "n", "q", "Δ log p, head ablated"]
         lines.append(table(header, [_finding(finding) for finding in report.findings]))
     if report.not_scorable:
-        lines.append(f"Not scorable, because every scoring prompt fell into one class: {report.not_scorable}.")
+        lines.append(
+            f"Explained heads that are not scorable, because all scoring prompts fell into one class: {report.not_scorable}."
+        )
     return lines
 
 
@@ -173,6 +175,6 @@ def _warnings(report: Report) -> list[str]:
 
 
 def _versions(report: Report) -> list[str]:
-    written = ", ".join(f"{escaped(name)} {escaped(number)}" for name, number in report.versions.items())
+    written = ", ".join(escaped(f"{name} {number}") for name, number in report.versions.items())
     spent = ", ".join(f"{escaped(stage)} {seconds:.1f} s" for stage, seconds in report.seconds.items())
     return ["## Versions and time", f"Written with {written}.", *([f"Time: {spent}."] if spent else [])]

@@ -88,8 +88,8 @@ def _heads(part: NeuronPart) -> list[str]:
     ]
     if part.never_active is not None:
         lines.append(
-            f"Heads never active: {part.never_active}; always: {part.always_active}; on 25-75 % of the explaining half: "
-            f"{part.explainable}."
+            f"Heads never active: {part.never_active}; always: {part.always_active}; "
+            f"on 25-75 % of the explaining half: {part.explainable}."
         )
     return lines
 

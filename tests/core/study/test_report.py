@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from hypothesis import example, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
@@ -54,22 +54,24 @@ MARKUP = "\\`*_{}[]()#+-.!|~<>&=$@:^%\"' \n\t0a1)w."
 
 
 @settings(max_examples=500, deadline=None)
-@given(st.one_of(st.text(MARKUP, max_size=12), st.text(max_size=12)))
+@given(st.one_of(st.text(MARKUP, max_size=12), st.text(max_size=12)).map(lambda text: text.replace("\xa0", "")))
 @example("1. a").via("list")
 @example("- a").via("list")
 @example("    code").via("indent")
 @example("\\|").via("table")
+@example("x #").via("heading")
 @example("---").via("rule")
 @example("&amp;&#35;&lt").via("entity")
 @example("<b>x</b><!--").via("html")
 @example("a  b ").via("spaces")
 def test_escaped_text_is_shown_as_it_is_alone_and_in_a_cell(text: str) -> None:
     kept = visible(text).replace("\xa0", " ")
-    if visible(text).strip() != "":
-        assert "".join(shown(escaped(text))) == kept
+    assume(kept.strip() == kept.strip(" "))  # this reader strips other white space than Markdown does
+    assert shown(f"| a | b |\n| --- | --- |\n| {escaped(text)} | end |")[2:] == [kept, "end"]
+    if kept.strip():
+        assert shown(escaped(text)) == shown(f"# {escaped(text)}") == [kept]
         assert set(leaves(escaped(text))) <= {"text", "text_special"}
         assert [block.type for block in READER.parse(escaped(text))] == ["paragraph_open", "inline", "paragraph_close"]
-    assert shown(f"| a | b |\n| --- | --- |\n| {escaped(text)} | end |")[2:] == [kept, "end"]
 
 
 def test_hostile_text_leaves_the_report_a_plain_document(report: Report, hostile: str) -> None:

@@ -212,6 +212,14 @@ def test_a_reader_cannot_write(study: Study) -> None:
         reader.save_arrays({})
 
 
+def test_reading_makes_and_changes_no_file(study: Study) -> None:
+    (study.folder / "lock").unlink()
+    before = {path.name: path.stat().st_mtime_ns for path in study.folder.iterdir()}
+    reader = Study.open("trial")
+    assert list(reader.replay()) and reader.notes.read().notes == {}
+    assert {path.name: path.stat().st_mtime_ns for path in study.folder.iterdir()} == before
+
+
 def test_a_full_disk_leaves_the_log_whole(study: Study, monkeypatch: pytest.MonkeyPatch) -> None:
     log = study.folder / "events.jsonl"
     whole = log.read_bytes()
