@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
-from headtorch.core.errors import AddressError, ModelError
+from headtorch.core.errors import AddressError, InputError, ModelError
 from headtorch.core.model import forward
 from headtorch.core.model.addresses import parse_layers
 from headtorch.core.model.anatomy import Anatomy
@@ -122,6 +122,14 @@ class LanguageModel:
                 f"and the heads of a layer 0-{heads - 1}."
             )
 
+    def check_rows(self, rows: Sequence[Sequence[int]]) -> None:
+        """Raise InputError where there is no row, an empty one, or one longer than the model's context."""
+        if not rows or not all(map(len, rows)):
+            raise InputError("There is no text to look at; give a prompt of at least one token.")
+        longest = max(map(len, rows))
+        if longest > self.facts.context:
+            raise InputError(f"The prompt has {longest} tokens; {self.facts.name} reads at most {self.facts.context}.")
+
     def eligible_heads(self, layer: int) -> Bool[np.ndarray, "layer head"]:
         """The heads that feed the MLP of `layer`: of layers k ≤ layer, or k < layer where blocks are parallel."""
         eligible = np.zeros((self.facts.n_layers, self.facts.n_heads), dtype=bool)
@@ -198,8 +206,10 @@ class LanguageModel:
         inspection face and checks it against the other.
 
         Raises:
+            InputError: a row is empty or longer than the model's context.
             ModelError: the two faces, or the parts and their sum, differ; the model cannot be taken apart exactly.
         """
+        self.check_rows(rows)
         if self._inspector is None:
             self._inspector = Inspector(self.hf, self._anatomy, self._weights, self.facts)
             try:

@@ -96,6 +96,7 @@ def _load_weights(source: Source, device: torch.device, dtype: torch.dtype | Non
         if info["missing_keys"]:
             some = ", ".join(sorted(info["missing_keys"])[:3])
             raise ModelError(f"The weights of {source.name} are not those of its config: {some} missing.")
+        hf.config.pad_token_id = None  # rows carry no mask, and some models warn where they see padding without one
         return cast(PreTrainedModel, hf.to(device))
     except torch.OutOfMemoryError:
         raise DeviceError(

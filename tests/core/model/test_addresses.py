@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from headtorch.core.errors import AddressError
+from headtorch.core.errors import AddressError, InputError
 from headtorch.core.model.addresses import parse_layers
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
@@ -44,3 +44,14 @@ def test_addresses_out_of_range_are_refused_with_the_range(tiny_model: Callable[
     for head in (HeadId(3, 0), HeadId(0, 4)):
         with pytest.raises(AddressError, match=r"0-2 .*0-3"):
             model.check_head(head)
+
+
+def test_prompts_that_the_model_cannot_read_are_refused(tiny_model: Callable[..., LanguageModel]) -> None:
+    model = tiny_model("gpt2")
+    with pytest.raises(InputError, match="no text"):
+        model.trace([], 0)
+    with pytest.raises(InputError, match="no text"):
+        model.trace([[1], []], 0)
+    with pytest.raises(InputError, match="65 tokens; tiny gpt2 reads at most 64"):
+        model.trace([[1] * 65], 0)
+    assert model.trace([[1] * 64], 0).patterns.shape[-1] == 64

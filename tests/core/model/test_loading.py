@@ -54,6 +54,15 @@ def test_a_folder_is_opened_in_float32_on_the_cpu(saved: Path, capfd: pytest.Cap
     assert capfd.readouterr() == ("", "")
 
 
+def test_padding_is_read_without_a_warning(folder: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"pad_token_id": 0}))
+    model = open_model(str(folder), device="cpu")
+    model.mlp_activations(torch.tensor([[5, 6, 0, 0]]), [0])
+    model.logits(torch.tensor([[5, 6, 0, 0]]))
+    assert capfd.readouterr() == ("", "")
+
+
 def test_dtypes_are_taken_as_asked(saved: Path) -> None:
     assert open_model(str(saved), device="cpu", dtype="bfloat16").facts.dtype == "bfloat16"
     assert "float64" in refusal(saved, DeviceError, dtype="float64")
