@@ -92,7 +92,8 @@ def _findings(report: Report) -> list[str]:
         lines.append(table(header, [_finding(finding) for finding in report.findings]))
     if report.not_scorable:
         lines.append(
-            f"Explained heads that are not scorable, because all scoring prompts fell into one class: {report.not_scorable}."
+            "Explained heads that are not scorable, because all scoring prompts fell into one class: "
+            f"{report.not_scorable}."
         )
     return lines
 
