@@ -27,6 +27,7 @@ from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 ROWS_AT_ONCE = 64
+ROUNDING = 1e-6  # standard deviation / |mean| below which a neuron does not vary
 PARTS_BYTES = 128 * 2**20  # of the parts of one batch of rows × neurons, in fp64
 
 Array = NDArray[np.float64]
@@ -34,8 +35,9 @@ Array = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Baselines:
-    """Per neuron, over random positions. Heads that cannot feed the neuron are nan; so is β of a neuron that never varies.
+    """Per neuron, over random positions.
 
+    A head that cannot feed the neuron is nan, and so is every β of a neuron that never varies.
     A gated neuron's `mean` and `sd` are of `removal`; its β is that of the half rule's shares of the activation.
     """
 
@@ -201,7 +203,7 @@ def _store(
     mine = [i for i, neuron in enumerate(found.neurons) if neuron.layer == layer and neuron.index in places]
     rows = [places[found.neurons[i].index] for i in mine]
     by_head = (len(mine), attention, n_heads)
-    varies = shares.square_y > 0
+    varies = shares.square_y / shares.n > (ROUNDING * np.abs(shares.mean_y)) ** 2
     beta = np.where(varies[:, None], shares.product / np.where(varies, shares.square_y, 1.0)[:, None], np.nan)[rows]
     heads, biases, mlps, rest = np.split(beta, np.cumsum([attention * n_heads, attention, layer]), axis=1)
     found.mean[mine, :attention] = headline.mean_x[rows].reshape(by_head)
