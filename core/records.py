@@ -201,7 +201,7 @@ class Validity(Record, frozen=True, kw_only=True):
     base_rate: float  # P(next = t) in the corpus
     lift: float  # next_share / base_rate
     auroc: float | None  # of the activation for next = t, on random positions; None with one class only
-    logit_attribution: float  # mean a·⟨w_out, W_U[:, t]⟩/σ_final at the top prompts
+    logit_attribution: float | None  # mean a·⟨w_out, W_U[:, t]⟩/σ_final at the top prompts; None with a post-norm
     ablation_log_p: float | None  # mean Δ log p(t) when the neuron is set to 0; negative: the neuron helps
     valid: bool  # next_share ≥ 0.5 and lift ≥ 20
 

@@ -37,6 +37,7 @@ class Settings(Record, frozen=True, kw_only=True):
     attribute_on: Literal["full", "trimmed"] = "full"
     activity: ActivityRule = "baseline"
     explainer: Literal["rules", "me", "llm"] = "rules"
+    explanation: str | None = None  # the researcher's own, for the explainer "me"
     explain_n: int = 20  # prompts to explain from
     score_n: int = 40  # prompts to score on, per class, at most
     split_seed: int = 0  # of the halves

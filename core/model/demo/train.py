@@ -97,7 +97,7 @@ def train_tokenizer(texts: list[str], recipe: Recipe) -> PreTrainedTokenizerFast
         rare = sorted((p for p in pieces if p not in set(kept)), key=uses.__getitem__)
         dropped = set(rare[: max(1, len(rare) // 3)])
         pieces = [p for p in pieces if p not in dropped]
-    return PreTrainedTokenizerFast(
+    return PreTrainedTokenizerFast(  # type: ignore[no-untyped-call]
         tokenizer_object=tokenizer, bos_token=END, eos_token=END, unk_token=END, model_max_length=recipe.context
     )
 
@@ -131,7 +131,7 @@ def windows(documents: list[list[int]], recipe: Recipe, rng: np.random.Generator
             d, s = starts[int(k)]
             piece = documents[d][max(s, 0) : s + stride]
             if len(piece) < stride:
-                piece = piece + [end] + documents[(d + 1) % len(documents)][: stride - 1 - len(piece)]
+                piece = [*piece, end, *documents[(d + 1) % len(documents)][: stride - 1 - len(piece)]]
             if len(piece) < stride:
                 continue
             rows.append([end, *piece])
@@ -142,7 +142,7 @@ def windows(documents: list[list[int]], recipe: Recipe, rng: np.random.Generator
 
 def held_out_loss(model: GPT2LMHeadModel, documents: list[list[int]], context: int) -> tuple[float, int]:
     """Summed nats and token count over whole documents, windows of `context` behind the end token, in fp32."""
-    model.eval()
+    model.train(False)
     nats, count = 0.0, 0
     with torch.no_grad():
         for ids in documents:
@@ -185,7 +185,8 @@ def train(out: Path, recipe: Recipe, minutes: float, steps: int) -> Record:
             eos_token_id=0,
             use_cache=False,
         )
-    ).to(device)
+    )
+    nn.Module.to(model, device)
     activations: list[Tensor] = []
     for block in model.transformer.h:
         block.mlp.act.register_forward_hook(lambda _m, _i, output: activations.append(output))
@@ -215,7 +216,7 @@ def train(out: Path, recipe: Recipe, minutes: float, steps: int) -> Record:
         targets = row[:, 1:]
         loss = nn.functional.cross_entropy(logits.flatten(0, 1).float(), targets.flatten())
         sparsity = torch.stack([a.float().abs().mean() for a in activations]).sum()
-        (loss + recipe.l1 * sparsity).backward()
+        torch.autograd.backward(loss + recipe.l1 * sparsity)
         nn.utils.clip_grad_norm_(model.parameters(), 1.0)
         for optimizer in optimizers:
             optimizer.step()
@@ -242,7 +243,8 @@ def save(model: GPT2LMHeadModel, tokenizer: PreTrainedTokenizerFast, recipe: Rec
     out.mkdir(parents=True, exist_ok=True)
     half = GPT2LMHeadModel(model.config)
     half.load_state_dict(model.state_dict())
-    half.half().save_pretrained(out, safe_serialization=True)
+    nn.Module.to(half, torch.float16)
+    half.save_pretrained(out, safe_serialization=True)
     tokenizer.save_pretrained(out)
     (out / "training.json").write_text(json.dumps({"recipe": asdict(recipe), "record": asdict(record)}, indent=1))
 

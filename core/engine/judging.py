@@ -1,0 +1,222 @@
+"""The last stages of a study: explain heads, score the explanations, ablate the heads, compare with random neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from headtorch.core.analysis.ablation import ablate_heads, ablation_record
+from headtorch.core.analysis.activity import active_heads
+from headtorch.core.analysis.attribution import attribute
+from headtorch.core.analysis.halves import near_copies
+from headtorch.core.analysis.interventions import mean_head_outputs
+from headtorch.core.analysis.lookup import sources
+from headtorch.core.analysis.score import LabelledText, score_explanation, with_adjusted_p
+from headtorch.core.analysis.score_summary import GroupScores, compare_groups
+from headtorch.core.engine.stages import baseline_arrays, prompt_rows
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.events import (
+    AdjustedP,
+    AnyEvent,
+    BaselineCompared,
+    HeadAblated,
+    HeadExplained,
+    HeadScored,
+    ScoreGroup,
+    ScoresAdjusted,
+    Warned,
+)
+from headtorch.core.explain.judge import RuleJudge
+from headtorch.core.explain.me import MeExplainer
+from headtorch.core.explain.protocol import Explainer, explaining_examples
+from headtorch.core.explain.rules import RulesExplainer
+from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt, Score
+from headtorch.core.study.study import Study
+
+OTHERS = 3  # explanations of other heads judged as a control
+RANDOM_PLACES = 100  # for the precision on random text
+RANDOM_TOKENS = 32  # of each random place that the judge sees
+SURROUNDINGS = 50  # tokens to either side in which copies are looked for
+ABLATED_HEADS = 3  # of each neuron, those explained best
+ABLATED_PROMPTS = 20  # of each class
+
+
+def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """A rule for every head that is active on some prompts and not on others, from the explaining half."""
+    state = study.state
+    mine = study.settings.explanation
+    explainer: Explainer = MeExplainer(mine) if mine is not None else RulesExplainer()
+    for neuron, found in state.activity.items():
+        prompts = state.prompts[neuron]
+        looked_up = _looked_up(study, workspace, prompts, [activity.head for activity in found.heads])
+        for activity in found.heads:
+            workspace.watch.checkpoint()
+            examples = explaining_examples(prompts, activity, looked_up=looked_up[activity.head])
+            yield HeadExplained(
+                explanation=explainer.explain(neuron, activity.head, examples, target=state.neurons[neuron].token)
+            )
+
+
+def _looked_up(
+    study: Study, workspace: Workspace, prompts: Sequence[Prompt], heads: Sequence[HeadId]
+) -> dict[HeadId, list[tuple[int, float] | None]]:
+    """For each head and prompt the kept token that gave most of the head's attribution, and its share of it."""
+    found: dict[HeadId, list[tuple[int, float] | None]] = {head: [None] * len(prompts) for head in heads}
+    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+    if not heads or not explaining:
+        return found
+    rows = prompt_rows(study, workspace, [prompts[i] for i in explaining])
+    given = sources(workspace.model, rows, [prompts[i].neuron for i in explaining], heads, watch=workspace.watch)
+    reads = np.abs(given).sum(1)  # prompt head position
+    for i, row, weights in zip(explaining, rows, reads, strict=True):
+        kept = prompts[i].position - prompts[i].start + 1
+        for head, weight in zip(heads, weights, strict=True):
+            total = float(weight.sum())
+            inside = weight[len(row) - kept : len(row)]
+            if total > 0 and len(inside):
+                best = int(inside.argmax())
+                found[head][i] = (best, float(inside[best]) / total)
+    return found
+
+
+def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """E of every explanation on the scoring half; then q over all of them, and next-token against random neurons."""
+    state, settings = study.state, study.settings
+    judge = RuleJudge()
+    for neuron, found in state.activity.items():
+        if not found.heads:
+            continue
+        workspace.watch.checkpoint()
+        prompts = state.prompts[neuron]
+        copies = near_copies(prompts, [_surroundings(workspace, prompt) for prompt in prompts])
+        random_text = _random_text(study, workspace, neuron, [activity.head for activity in found.heads])
+        said = {
+            activity.head: state.explanations[neuron, activity.head, settings.explainer] for activity in found.heads
+        }
+        for activity in found.heads:
+            yield HeadScored(
+                score=score_explanation(
+                    prompts,
+                    activity,
+                    said[activity.head],
+                    judge,
+                    copies=copies,
+                    others=[other for head, other in said.items() if head != activity.head][:OTHERS],
+                    random_text=random_text[activity.head],
+                    per_class=settings.score_n,
+                    seed=settings.seed,
+                )
+            )
+    yield from _compare(study)
+
+
+def _surroundings(workspace: Workspace, prompt: Prompt) -> list[int]:
+    ids = workspace.corpus.document_ids(prompt.document)
+    return [int(t) for t in ids[max(0, prompt.position - SURROUNDINGS) : prompt.position + SURROUNDINGS + 1]]
+
+
+def _random_text(
+    study: Study, workspace: Workspace, neuron: NeuronId, heads: Sequence[HeadId]
+) -> dict[HeadId, list[LabelledText]]:
+    """Random places of the corpus, labelled by whether each head is active for the neuron there."""
+    rows = workspace.random_rows[:RANDOM_PLACES]
+    headline = attribute(workspace.model, rows, [neuron] * len(rows)).headline.astype(np.float64)
+    mean, sd = baseline_arrays(study, workspace, neuron)
+    suppressing = {activity.head: activity.suppressing for activity in study.state.activity[neuron].heads}
+    first = workspace.model.facts.first_token is not None
+    texts = [tuple(workspace.model.token_texts(row[first:][-RANDOM_TOKENS:])) for row in rows]
+    found = {}
+    for head in heads:
+        active = active_heads(
+            headline,
+            mean,
+            sd,
+            rule=study.settings.activity,
+            sign=study.state.neurons[neuron].sign,
+            suppressing=suppressing[head],
+        )[:, head.layer, head.index]
+        found[head] = [LabelledText(text, bool(label)) for text, label in zip(texts, active, strict=True)]
+    return found
+
+
+def _compare(study: Study) -> Iterator[AnyEvent]:
+    state, explainer = study.state, study.settings.explainer
+    scores = [one for one in state.scores.values() if one.explainer == explainer]
+    adjusted = with_adjusted_p(scores)
+    yield ScoresAdjusted(
+        method="Benjamini-Yekutieli",
+        tests=sum(one.p is not None for one in scores),
+        adjusted=[
+            AdjustedP(neuron=one.neuron, head=one.head, explainer=one.explainer, q=one.q)
+            for one in adjusted
+            if one.q is not None
+        ],
+    )
+    random = {neuron for neuron, row in state.neurons.items() if row.random}
+    of_random = [one for one in scores if one.neuron in random]
+    of_found = [one for one in scores if one.neuron not in random]
+    comparison = compare_groups(of_found, of_random, seed=study.settings.seed)
+    yield BaselineCompared(
+        explainer=explainer,
+        next_token=_group(comparison.next_token, of_found),
+        random=_group(comparison.random, of_random),
+        difference=comparison.difference,
+        interval=comparison.interval,
+    )
+
+
+def _group(group: GroupScores, scores: Sequence[Score]) -> ScoreGroup:
+    known = [one.e for one in scores if one.e is not None]
+    return ScoreGroup(
+        mean=group.mean,
+        median=float(np.median(known)) if known else None,
+        interval=group.interval,
+        heads=group.n_heads,
+        neurons=group.n_neurons,
+    )
+
+
+def ablate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """The best explained heads of each next-token neuron, replaced by their mean at the firing position."""
+    state = study.state
+    found = [row for neuron, row in state.neurons.items() if not row.random and _best_heads(study, neuron)]
+    if not found:
+        yield Warned(text="No head could be scored, so none was ablated.")
+        return
+    means = mean_head_outputs(workspace.model, workspace.random_rows, watch=workspace.watch)
+    for done, row in enumerate(found):
+        workspace.watch.progress("ablate", done, len(found), "neurons")
+        best = _best_heads(study, row.neuron)
+        prompts = state.prompts[row.neuron]
+        chosen = sorted({i for one in best for i in _of_each(one.active, ABLATED_PROMPTS)})
+        rows = [workspace.row(prompts[i].document, prompts[i].position) for i in chosen]
+        changes = ablate_heads(
+            workspace.model,
+            rows,
+            row.neuron,
+            row.token_id,
+            [one.head for one in best],
+            replacement="mean",
+            means=means,
+        )
+        for one, change in zip(best, changes, strict=True):
+            active = [one.active[i] for i in chosen]
+            yield HeadAblated(
+                ablation=ablation_record(row.neuron, one.head, row.token_id, change, active, replacement="mean")
+            )
+
+
+def _best_heads(study: Study, neuron: NeuronId) -> list[HeadActivity]:
+    """The activity of the neuron's heads with the highest E, best first."""
+    scores = [
+        one for one in study.state.scores_of(neuron) if one.explainer == study.settings.explainer and one.e is not None
+    ]
+    heads = [one.head for one in sorted(scores, key=lambda one: (-(one.e or 0.0), one.head))[:ABLATED_HEADS]]
+    activity = {one.head: one for one in study.state.activity[neuron].heads} if heads else {}
+    return [activity[head] for head in heads]
+
+
+def _of_each(active: Sequence[bool], count: int) -> list[int]:
+    of_active = [i for i, label in enumerate(active) if label][:count]
+    return of_active + [i for i, label in enumerate(active) if not label][:count]

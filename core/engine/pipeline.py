@@ -1,0 +1,59 @@
+"""The main job: the stages of a study in their order, each finding logged before it is shown."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from headtorch.core.engine import judging, stages
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
+from headtorch.core.study.report import write_report
+from headtorch.core.study.study import Study
+
+Stage = Callable[[Study, Workspace], Iterator[AnyEvent]]
+
+STAGES: dict[str, Stage] = {
+    "discover": stages.discover,
+    "scan": stages.build_index,
+    "trim": stages.trim_prompts,
+    "validity": stages.validate,
+    "attribute": stages.attribute_heads,
+    "contrast": stages.contrast,
+    "explain": judging.explain,
+    "score": judging.score,
+    "ablate": judging.ablate,
+}
+
+
+def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) -> Iterator[AnyEvent]:
+    """Run what is not done yet of a study that is open for writing, and write its report into `out`.
+
+    Every event is on the disk when it is yielded. A stage that was interrupted starts again; finished ones are passed
+    over. Raises what the stages raise; the study then holds all that was yielded.
+    """
+    started = time.monotonic()
+    if not all(study.state.is_done(name) for name in STAGES):
+        yield from _logged(study, stages.open_model_and_corpus(study, workspace))
+    for name, stage in STAGES.items():
+        if not study.state.is_done(name):
+            workspace.watch.checkpoint()
+            yield from _run_stage(study, name, stage(study, workspace))
+    paths = write_report(study, out)
+    yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
+    if study.state.finished is None:
+        yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
+
+
+def _run_stage(study: Study, name: str, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
+    started = time.monotonic()
+    yield from _logged(study, iter([StageStarted(stage=name)]))
+    yield from _logged(study, events)
+    yield from _logged(study, iter([StageFinished(stage=name, seconds=time.monotonic() - started)]))
+
+
+def _logged(study: Study, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
+    for event in events:
+        study.append(event)
+        yield event

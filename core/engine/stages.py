@@ -1,0 +1,260 @@
+"""The stages of a study, each a generator of the durable events that it finds.
+
+A stage reads what earlier stages found from the study's state alone, so that a study goes on where it stopped.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from headtorch.core.analysis.activity import choose_heads, head_activities
+from headtorch.core.analysis.attribution import Attribution, attribute
+from headtorch.core.analysis.baselines import baselines
+from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
+from headtorch.core.analysis.trim import collapse, trim
+from headtorch.core.analysis.validity import Validator
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import InputError
+from headtorch.core.events import (
+    AnyEvent,
+    CorpusOpened,
+    HeadActivityFound,
+    HeadsAttributed,
+    HeadSummary,
+    IndexReady,
+    ModelOpened,
+    NeuronsFound,
+    PromptsFound,
+    ValidityMeasured,
+    Warned,
+)
+from headtorch.core.records import Half, HeadId, NeuronId, NextTokenNeuron, Prompt
+from headtorch.core.study.study import Study
+
+Places = list[tuple[NeuronId, int, int, int, float]]  # neuron, document, position, window, full activation
+
+
+def open_model_and_corpus(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """What is studied, and a refusal when it is no longer what the study began with."""
+    yield ModelOpened(facts=workspace.model.facts)
+    tokenized = workspace.corpus
+    corpus = tokenized.corpus
+    yield CorpusOpened(
+        name=corpus.name,
+        fingerprint=tokenized.fingerprint,
+        documents=len(corpus),
+        tokens=tokenized.n_tokens,
+        clusters=len(np.unique(corpus.clusters)),
+        explain_documents=int(corpus.halves.sum()),
+        score_documents=int((~corpus.halves).sum()),
+    )
+
+
+def discover(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """The next-token neurons asked for, and as many random ones as the settings say."""
+    settings, model = study.settings, workspace.model
+    rejected = workspace.neurons(settings.reject_neurons)
+    found: dict[NeuronId, NextTokenNeuron] = {}
+    by = "congruence" if settings.preset == "paper" else "z"
+    if settings.token_texts:
+        share = -(-settings.neurons_limit // len(settings.token_texts))
+        for token in workspace.tokens(settings.token_texts):
+            for row in token_neurons(
+                model, workspace.layers, token, limit=share, by=by, reject_neurons=rejected, watch=workspace.watch
+            ):
+                found.setdefault(row.neuron, row)
+    wanted = set(workspace.neurons(settings.neurons))
+    if wanted or not settings.token_texts:
+        best = best_token_neurons(
+            model,
+            workspace.layers,
+            per_layer=None if wanted else settings.per_layer,
+            words_only=settings.preset == "paper" and not wanted,
+            by=by,
+            reject_neurons=rejected,
+            reject_tokens=workspace.tokens(settings.reject_tokens),
+            watch=workspace.watch,
+        )
+        chosen = [row for row in best if row.neuron in wanted] if wanted else best[: settings.neurons_limit]
+        found.update((row.neuron, row) for row in chosen if row.neuron not in found)
+    drawn = random_neurons(
+        model, workspace.layers, settings.random_neurons, seed=settings.seed, exclude=[*found, *rejected]
+    )
+    if not found:
+        raise InputError("No neuron is left: the reject list or the preset's filter takes them all; widen --layers.")
+    yield NeuronsFound(neurons=[*found.values(), *drawn])
+
+
+def build_index(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """The activation index of the layers."""
+    started = time.monotonic()
+    index = workspace.index
+    yield IndexReady(
+        key=index.key,
+        windows=len(workspace.corpus.windows),
+        tokens=workspace.corpus.n_tokens,
+        seconds=time.monotonic() - started,
+    )
+
+
+def trim_prompts(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """The strongest prompts of every neuron, trimmed together, near-duplicates collapsed."""
+    settings, state = study.settings, study.state
+    wanted: dict[Half, int] = {"explain": settings.explain_n, "score": 2 * settings.score_n}
+    chosen = {
+        (neuron, half): _distinct_places(workspace, row, half, count)
+        for neuron, row in state.neurons.items()
+        for half, count in wanted.items()
+    }
+    prompts = trim(
+        workspace.model,
+        workspace.corpus,
+        [place for places, _ in chosen.values() for place in places],
+        ratio=settings.trim_ratio,
+        method=settings.trim,
+        watch=workspace.watch,
+    )
+    for neuron in state.neurons:
+        kept, dropped = collapse([prompt for prompt in prompts if prompt.neuron == neuron], workspace.corpus)
+        dropped += sum(chosen[neuron, half][1] for half in wanted)
+        yield PromptsFound(neuron=neuron, prompts=kept, dropped_near_duplicates=dropped)
+        if not kept:
+            yield Warned(text="It never fires on this corpus, so it has no prompts.", neuron=neuron)
+
+
+def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, count: int) -> tuple[Places, int]:
+    """The `count` strongest places in as many clusters of documents, and how many were passed over on the way.
+
+    What is passed over would be collapsed after trimming all the same; this saves trimming it.
+    """
+    top = workspace.index.top(row.neuron, half, row.sign)
+    clusters: set[int] = set()
+    places: Places = []
+    passed = 0
+    for document, position, window, activation in zip(
+        top.document, top.position, top.window, top.activation, strict=True
+    ):
+        cluster = workspace.corpus.cluster(int(document))
+        if activation * row.sign <= 0 or len(places) == count:
+            break
+        if cluster in clusters:
+            passed += 1
+            continue
+        clusters.add(cluster)
+        places.append((row.neuron, int(document), int(position), int(window), float(activation)))
+    return places, passed
+
+
+def validate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """Whether each neuron predicts its token on the corpus."""
+    validator = Validator(workspace.model, workspace.corpus, workspace.index, seed=study.settings.seed)
+    rows = list(study.state.neurons.values())
+    for done, row in enumerate(rows):
+        workspace.watch.progress("validity", done, len(rows), "neurons")
+        validity = validator.measure(row, watch=workspace.watch)
+        if validity is not None:
+            yield ValidityMeasured(validity=validity)
+
+
+def prompt_rows(study: Study, workspace: Workspace, prompts: Sequence[Prompt]) -> list[list[int]]:
+    """The rows that heads are attributed on: full contexts, or the trimmed prompts where the settings say so."""
+    if study.settings.attribute_on == "trimmed":
+        return [list(prompt.token_ids) for prompt in prompts]
+    return [workspace.row(prompt.document, prompt.position) for prompt in prompts]
+
+
+def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """Each neuron's pre-activation split over the heads, on its prompts and on random positions."""
+    state = study.state
+    neurons = [neuron for neuron, prompts in state.prompts.items() if prompts]
+    if not neurons:
+        return
+    base = baselines(workspace.model, workspace.random_rows, neurons, watch=workspace.watch)
+    prompts = [prompt for neuron in neurons for prompt in state.prompts[neuron]]
+    rows = prompt_rows(study, workspace, prompts)
+    attribution = attribute(workspace.model, rows, [prompt.neuron for prompt in prompts], watch=workspace.watch)
+    for n, neuron in enumerate(neurons):
+        mine = [i for i, prompt in enumerate(prompts) if prompt.neuron == neuron]
+        arrays = _arrays(attribution, mine)
+        summaries = [
+            HeadSummary(
+                head=HeadId(layer, head),
+                mean_direct=float(arrays["headline"][:, layer, head].mean()),
+                mean_dot=float(attribution.dot[mine, 0, layer, head].mean()),
+                mean_removal=float(arrays["removal"][:, layer, head].mean()),
+                beta=_finite(base.beta[n, layer, head]),
+                baseline_mean=_finite(base.mean[n, layer, head]),
+                baseline_sd=_finite(base.sd[n, layer, head]),
+            )
+            for layer, head in np.argwhere(workspace.model.eligible_heads(neuron.layer)).tolist()
+        ]
+        ranked = sorted(summaries, key=lambda summary: -abs(summary.mean_direct))
+        yield HeadsAttributed(
+            neuron=neuron,
+            artefact=study.save_arrays(arrays),
+            heads=summaries,
+            top_heads=[summary.head for summary in ranked[:5]],
+            max_error=float(attribution.relative_error[mine].max()),
+        )
+
+
+def _arrays(attribution: Attribution, mine: Sequence[int]) -> dict[str, np.ndarray]:
+    """What the artefact of a neuron holds, prompts first; heads that cannot feed it are nan."""
+    return {
+        "headline": attribution.headline[mine],  # prompt layer head
+        "heads": attribution.heads[mine],  # prompt read layer head
+        "dot": attribution.dot[mine],  # prompt read layer head
+        "removal": attribution.removal[mine],  # prompt layer head
+        "embed": attribution.embed[mine],  # prompt read
+        "position": attribution.position[mine],
+        "attention_bias": attribution.attention_bias[mine],  # prompt read layer
+        "mlps": attribution.mlps[mine],
+        "bias": attribution.bias[mine],
+        "pre_activation": attribution.pre_activation[mine],
+        "activation": attribution.activation[mine],
+    }
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+def baseline_arrays(study: Study, workspace: Workspace, neuron: NeuronId) -> tuple[np.ndarray, np.ndarray]:
+    """Ā(h) and sd(h) of a neuron as arrays [layer, head]; nan where a head cannot feed it."""
+    shape = (workspace.model.facts.n_layers, workspace.model.facts.n_heads)
+    mean, sd = np.full(shape, np.nan), np.full(shape, np.nan)
+    for summary in study.state.attributed[neuron].heads:
+        place = (summary.head.layer, summary.head.index)
+        mean[place] = np.nan if summary.baseline_mean is None else summary.baseline_mean
+        sd[place] = np.nan if summary.baseline_sd is None else summary.baseline_sd
+    return mean, sd
+
+
+def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """Which heads are active on some of a neuron's prompts and not on others."""
+    state = study.state
+    for neuron, attributed in state.attributed.items():
+        headline = study.load_arrays(attributed.artefact)["headline"].astype(np.float64)
+        mean, sd = baseline_arrays(study, workspace, neuron)
+        activities = head_activities(
+            neuron,
+            headline,
+            [prompt.half for prompt in state.prompts[neuron]],
+            mean,
+            sd,
+            rule=study.settings.activity,
+            sign=state.neurons[neuron].sign,
+        )
+        choice = choose_heads(activities)
+        eligible = int(workspace.model.eligible_heads(neuron.layer).sum())
+        yield HeadActivityFound(
+            neuron=neuron,
+            heads=choice.explained,
+            eligible=eligible,
+            never_active=eligible - len({activity.head for activity in activities}),
+            always_active=len(choice.always),
+            explainable=len(choice.explained),
+        )

@@ -1,0 +1,117 @@
+"""A model, a corpus and what was computed of the two, opened when first needed: what every command works with."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+
+from headtorch.core.analysis.index import ActivationIndex
+from headtorch.core.analysis.scan import scan
+from headtorch.core.analysis.validity import context_row
+from headtorch.core.corpus.corpus import open_corpus
+from headtorch.core.corpus.storage import corpora_folder
+from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
+from headtorch.core.errors import AddressError, TokenError
+from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.loading import open_model
+from headtorch.core.records import NeuronId
+from headtorch.core.settings import Settings
+from headtorch.core.watch import SILENT, Watch
+
+
+class Workspace:
+    """The model and the corpus that settings name, and the index of the one over the other.
+
+    Each part is opened on first use and kept. `watch` hears of the progress and may stop the work.
+    """
+
+    def __init__(
+        self, settings: Settings, *, device: str = "auto", watch: Watch = SILENT, model: LanguageModel | None = None
+    ) -> None:
+        self.settings = settings
+        self.device = device
+        self.watch = watch
+        if model is not None:
+            self.model = model
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The model, loaded."""
+        settings = self.settings
+        return open_model(settings.model, revision=settings.revision, device=self.device, dtype=settings.dtype)
+
+    @cached_property
+    def corpus(self) -> TokenizedCorpus:
+        """The corpus in the model's tokens, in windows of the context length."""
+        settings = self.settings
+        documents = open_corpus(
+            settings.corpus,
+            text_field=settings.text_field,
+            docs=settings.docs,
+            tokens=settings.tokens,
+            watch=self.watch,
+        )
+        return tokenize(
+            documents,
+            lambda texts: [self.model.encode(text) for text in texts],
+            tokenizer_fingerprint=self.model.tokenizer_fingerprint,
+            first_token=self.model.facts.first_token,
+            context=min(settings.context, self.model.facts.context),
+            folder=corpora_folder(),
+            watch=self.watch,
+        )
+
+    @cached_property
+    def layers(self) -> list[int]:
+        """The layers the settings name."""
+        return self.model.parse_layers(self.settings.layers)
+
+    @cached_property
+    def index(self) -> ActivationIndex:
+        """The activation index of the layers: loaded, resumed or built."""
+        return scan(
+            self.model,
+            self.corpus,
+            self.layers,
+            top_k=self.settings.top_k,
+            seed=self.settings.seed,
+            folder=index_folder(),
+            watch=self.watch,
+        )
+
+    def neurons(self, addresses: Sequence[str]) -> list[NeuronId]:
+        """The neurons at these addresses; raises AddressError for one that the model or the index does not have."""
+        found = [NeuronId.parse(address) for address in addresses]
+        for neuron in found:
+            self.model.check_neuron(neuron)
+            if neuron.layer not in self.layers:
+                raise AddressError(
+                    f"{neuron} is not in the layers looked at ({self.settings.layers}); "
+                    f"add its layer with --layers {neuron.layer}."
+                )
+        return found
+
+    def tokens(self, texts: Sequence[str]) -> list[int]:
+        """The ids of texts that are one token each; raises TokenError otherwise."""
+        if "" in texts:
+            raise TokenError('An empty text is no token; give one, such as --token " States".')
+        return [self.model.single_token(text) for text in texts]
+
+    def row(self, document: int, position: int) -> list[int]:
+        """The full context of a place: the row of its window up to `position`."""
+        return context_row(self.corpus, document, position)
+
+    @cached_property
+    def random_rows(self) -> list[list[int]]:
+        """Full contexts that end at random positions of the corpus, for baselines."""
+        places = self.index.random_positions()
+        return [
+            self.row(int(document), int(position))
+            for document, position in zip(places.document, places.position, strict=True)
+        ]
+
+
+def index_folder() -> Path:
+    """Where activation indices are kept."""
+    return corpora_folder().parent / "index"

@@ -1,0 +1,46 @@
+"""The commands of headtorch, put together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from headtorch.tui.cli.listing import corpora, models, studies
+from headtorch.tui.cli.neurons import neurons
+from headtorch.tui.cli.run import run
+
+app = typer.Typer(
+    name="headtorch",
+    help="Find the attention heads that light a neuron.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Exit codes: 0 done; 2 what was asked for cannot be; 130 interrupted, run again to go on.",
+)
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from headtorch.core.version import version
+
+        typer.echo(f"headtorch {version()}")
+        raise typer.Exit
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
+    ] = False,
+) -> None:
+    """Find the attention heads that light a neuron."""
+
+
+app.command()(neurons)
+app.command()(models)
+app.command()(corpora)
+app.command()(studies)
+app.command()(run)

