@@ -88,8 +88,9 @@ class MemoryGuard:
                         "free some, use a shorter context, or use --device cpu."
                     ) from error
                 self._split *= 2
-                if torch.cuda.is_available():
-                    torch.cuda.empty_cache()
+            else:
+                yield result
+                start += size
                 continue
-            yield result
-            start += size
+            if torch.cuda.is_available():  # only now is what the failed work held let go of
+                torch.cuda.empty_cache()

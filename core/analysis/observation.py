@@ -16,6 +16,7 @@ from headtorch.core.analysis.batching import Block, MemoryGuard, pad_rows, plan_
 from headtorch.core.analysis.places import WindowedCorpus, WindowTable, hash_places
 from headtorch.core.analysis.running import Peaks, Sample, find_peaks
 from headtorch.core.records import ModelFacts
+from headtorch.core.watch import Watch
 
 SAMPLED_SHARE = 16  # one position in so many is sampled
 PILOT_WINDOWS = 32
@@ -53,6 +54,11 @@ class Observer:
     wanted: range
     seed: int
 
+    @property
+    def home(self) -> torch.device:
+        """Where results are kept: the model's device, but the CPU for a device without fp64 (Apple's)."""
+        return torch.device("cpu") if self.model.device.type == "mps" else self.model.device
+
     def observe(self, block: Block, worst: list[Int[Tensor, "neuron"]], rows: slice) -> Observation:
         """Rows of a block; `worst` holds, for each sign, the key that a neuron's peak must exceed."""
         windows = block.windows[rows]
@@ -73,7 +79,7 @@ class Observer:
         return Observation(block.half, peaks, sample)
 
     def pilot_range(
-        self, block_tokens: int, guard: MemoryGuard
+        self, block_tokens: int, guard: MemoryGuard, watch: Watch
     ) -> tuple[Float[Tensor, "neuron"], Float[Tensor, "neuron"]]:
         """Lowest and highest activation of each neuron over a few windows of the whole corpus, drawn by hash."""
         numbers = np.arange(len(self.table), dtype=np.int64)
@@ -81,6 +87,7 @@ class Observer:
         few = self.table.take(drawn)
         lows, highs = [], []
         for block in plan_blocks(few, self.corpus.context, block_tokens):
+            watch.checkpoint()
             for low, high in guard.run(len(block.windows), partial(self._range, drawn, block)):
                 lows.append(low)
                 highs.append(high)
@@ -100,7 +107,7 @@ class Observer:
     def _activations(self, windows: np.ndarray, length: int) -> list[Float[Tensor, "row position d_mlp"]]:
         rows = pad_rows([self.corpus.windows[int(w)].ids for w in windows], length, self.model.device)
         found = self.model.mlp_activations(rows, self.layers)
-        return [found[layer].contiguous() for layer in self.layers]
+        return [found[layer].to(self.home).contiguous() for layer in self.layers]
 
     def _counted(self, windows: np.ndarray, length: int) -> np.ndarray:  # bool [row, position]
         """Neither the first token nor padding nor a window that is not wanted."""
@@ -122,4 +129,4 @@ class Observer:
         )
 
     def _tensor(self, numbers: np.ndarray) -> Tensor:
-        return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.model.device)
+        return torch.from_numpy(np.ascontiguousarray(numbers, np.int64)).to(self.home)

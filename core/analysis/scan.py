@@ -70,9 +70,9 @@ def scan(
     guard = MemoryGuard()
     with torch.inference_mode():
         if kept is None:
-            pilot = observer.pilot_range(block_tokens, guard)
+            pilot = observer.pilot_range(block_tokens, guard, watch)
             kept = empty_index(key, model.facts, chosen, table, wanted, pilot, len(blocks), top_k=top_k, seed=seed)
-        state = ScanState(kept, model.device)
+        state = ScanState(kept, observer.home)
         keeper = _Keeper(state, folder, checkpoint_seconds, on_best)
         done, pending = len(blocks) - kept.blocks_left, 0
         sizes = [block.length * len(block.windows) for block in blocks]  # padded tokens

@@ -56,7 +56,14 @@ def index_key(model: ActivationModel, corpus: WindowedCorpus, layers: tuple[int,
         device = torch.cuda.get_device_name(model.device)
     constants = (FORMAT, N_BINS, N_PLACES, N_RANDOM, SAMPLED_SHARE, PILOT_WINDOWS, block_size(model, len(layers)))
     question = (facts.fingerprint, corpus.fingerprint, layers, corpus.context, top_k, facts.first_token, seed)
-    return hashlib.sha256(json.dumps((constants, question, facts.dtype, device)).encode()).hexdigest()
+    kernels = (facts.dtype, device, _attention(model))
+    return hashlib.sha256(json.dumps((constants, question, kernels)).encode()).hexdigest()
+
+
+def _attention(model: ActivationModel) -> str | None:
+    """Which attention a Hugging Face model computes with: fused and eager kernels differ in their last bits."""
+    config = getattr(getattr(model, "hf", None), "config", None)
+    return getattr(config, "_attn_implementation", None)
 
 
 def empty_index(

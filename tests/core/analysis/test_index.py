@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from functools import cache
 from pathlib import Path
 
@@ -59,6 +60,16 @@ def test_a_saved_index_reads_the_same(tmp_path: Path) -> None:
     assert_same(ActivationIndex.load(path), merged)
     assert_same(ActivationIndex.load(path.parent), merged)
     assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_what_a_killed_process_left_half_written_goes_with_time(tmp_path: Path) -> None:
+    path = shard(0, 5).save(tmp_path)
+    old, young = (tmp_path / f".{path.name}.partial-{i}" for i in "ab")
+    for file in (old, young):
+        file.write_text("half")
+    os.utime(old, (0, 0))
+    shard(0, 5).save(tmp_path)
+    assert sorted(tmp_path.iterdir()) == sorted([path, young])
 
 
 def test_a_folder_without_an_index_is_said(tmp_path: Path) -> None:

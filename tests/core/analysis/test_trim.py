@@ -183,6 +183,18 @@ def test_a_place_outside_its_window_is_a_mistake_of_the_caller() -> None:
     assert trim(model, corpus, []) == []
 
 
+def test_out_of_memory_halves_the_batch_of_suffixes() -> None:
+    class SmallMemory(FakeModel):
+        def mlp_activations(self, rows, layers):
+            if len(rows) > 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().mlp_activations(rows, layers)
+
+    model, corpus = make(5, 99)
+    places = all_places(model, corpus, every=5)
+    assert trim(SmallMemory(salt=5, gated=True), corpus, places) == trim(model, corpus, places)
+
+
 def test_trimming_can_be_stopped() -> None:
     class Stop(Watch):
         def checkpoint(self) -> None:
