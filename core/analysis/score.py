@@ -68,6 +68,7 @@ def score_explanation(
     explanation: Explanation,
     judge: JudgeFunction,
     *,
+    texts: Sequence[Sequence[str]] | None = None,
     copies: Collection[int] | None = None,
     others: Sequence[Explanation] = (),
     random_text: Sequence[LabelledText] = (),
@@ -78,6 +79,7 @@ def score_explanation(
     """Score one head's explanation on the scoring half of the neuron's prompts.
 
     prompts: all prompts of the neuron, in the order of `activity.active`
+    texts: what the judge reads of each prompt, up to and including the firing token; the kept tokens where not given
     copies: scoring prompts to drop as near-copies of explaining ones; found by `near_copies` where not given
     others: explanations of other heads, judged on this head's prompts as a control
     random_text: random places of the corpus, for the precision of the "active" calls there
@@ -91,9 +93,9 @@ def score_explanation(
     unseen = [i for i, prompt in enumerate(prompts) if prompt.half == "score" and i not in dropped]
     chosen = _first_of_each(unseen, activity.active, per_class)
     labels = [activity.active[i] for i in chosen]
-    texts = [prompt_text(prompts[i]) for i in chosen]
+    shown = [prompt_text(prompts[i]) if texts is None else texts[i] for i in chosen]
     scorable = any(labels) and not all(labels)
-    verdicts = _ask(judge, explanation, texts) if scorable else []
+    verdicts = _ask(judge, explanation, shown) if scorable else []
     counts = _Counts.of(labels, verdicts) if scorable else _Counts(0, sum(labels), 0, len(labels) - sum(labels))
     wrong = [i for i, label, verdict in zip(chosen, labels, verdicts, strict=scorable) if verdict is not label]
     table = counts.table
@@ -113,7 +115,7 @@ def score_explanation(
         p=fisher_p(*table),
         q=None,
         random_text_precision=_precision(judge, explanation, random_text) if scorable else None,
-        controls=_controls(judge, explanation, others, texts, labels, verdicts, shuffles, seed) if scorable else [],
+        controls=_controls(judge, explanation, others, shown, labels, verdicts, shuffles, seed) if scorable else [],
         dropped=sum(prompts[i].half == "score" for i in dropped),
         wrong_active=[i for i in wrong if activity.active[i]],
         wrong_inactive=[i for i in wrong if not activity.active[i]],

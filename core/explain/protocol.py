@@ -44,12 +44,14 @@ def explaining_examples(
     activity: HeadActivity,
     *,
     limit: int | None = None,
+    texts: Sequence[Sequence[str]] | None = None,
     looked_up: Sequence[tuple[int, float] | None] | None = None,
 ) -> list[Example]:
     """The explaining half of a neuron's prompts as examples for one head; never a prompt of the scoring half.
 
-    `limit` keeps the first so many, evenly from both classes as far as they go. `looked_up` holds, per prompt of the
-    neuron, the index (counted in `prompt_text`) and the share of the source token that mattered most, where known.
+    `limit` keeps the first so many, evenly from both classes as far as they go. `texts` is what the explainer reads of
+    each prompt of the neuron, up to and including the firing token; the kept tokens where not given. `looked_up` holds,
+    per prompt, the index in that text and the share of the source token that mattered most, where known.
     """
     if len(prompts) != len(activity.active):
         raise ValueError(f"{len(prompts)} prompts but {len(activity.active)} labels.")
@@ -57,7 +59,14 @@ def explaining_examples(
     if limit is not None:
         chosen = _balanced(chosen, activity.active, limit)
     sources = [None] * len(prompts) if looked_up is None else looked_up
-    return [Example(prompt_text(prompts[i]), activity.active[i], *(sources[i] or (None, 0.0))) for i in chosen]
+    return [
+        Example(
+            prompt_text(prompts[i]) if texts is None else tuple(texts[i]),
+            activity.active[i],
+            *(sources[i] or (None, 0.0)),
+        )
+        for i in chosen
+    ]
 
 
 def _balanced(chosen: Sequence[int], active: Sequence[bool], limit: int) -> list[int]:

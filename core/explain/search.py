@@ -15,8 +15,7 @@ from headtorch.core.explain.features import FeatureTable
 from headtorch.core.explain.rule import Rule, Term
 
 MAX_TERMS = 3
-TERM_PENALTY = 0.02  # of balanced accuracy, for each term
-COST_PENALTY = 0.02  # of balanced accuracy, for each unit of a term's cost
+COST_PENALTY = 0.05  # of balanced accuracy, for each unit of a term's cost
 NEGATION_COST = 0.5
 BEAM = 40
 
@@ -57,7 +56,7 @@ def best_rules(
 ) -> list[Rule]:
     """The best rule of 1, 2, … terms for the labelled texts (of `columns` only, where given).
 
-    A beam search maximises (TPR + TNR)/2 less a penalty for length and far-fetched terms. Each term must change the
+    A beam search maximises (TPR + TNR)/2 less a penalty for far-fetched terms. Each term must change the
     verdict of at least `support` texts. Ties go to the simpler, then to the first in the table's order.
     """
     chosen = np.arange(len(active)) if columns is None else columns
@@ -84,7 +83,7 @@ def _weights(labels: Mask) -> Float[np.ndarray, " text"]:
 
 def _singles(literals: _Literals, weight: NDArray[np.float32], support: int) -> list[_Candidate]:
     count = literals.holds.sum(axis=1)
-    value = 0.5 + literals.as_float @ weight - COST_PENALTY * literals.cost - TERM_PENALTY
+    value = 0.5 + literals.as_float @ weight - COST_PENALTY * literals.cost
     value[(count < support) | (count > len(weight) - support)] = -np.inf
     best = _top(value, BEAM)
     return [_Candidate((int(i),), "or", literals.holds[i], float(value[i])) for i in best]
@@ -101,7 +100,7 @@ def _extended(
     both_weight = (masks * weight) @ literals.as_float.T  # beam literal
     size, total = masks.sum(axis=1)[:, None], literals.holds.sum(axis=1)[None, :]
     own, other = (masks @ weight)[:, None], (literals.as_float @ weight)[None, :]
-    penalty = COST_PENALTY * (costs[:, None] + literals.cost[None, :]) + TERM_PENALTY * (len(beam[0].terms) + 1)
+    penalty = COST_PENALTY * (costs[:, None] + literals.cost[None, :])
     joins: tuple[_Join, _Join] = ("and", "or")
     for join in joins:
         gain = both_weight if join == "and" else own + other - both_weight

@@ -224,6 +224,18 @@ def test_explaining_examples_hold_no_scoring_prompt() -> None:
     assert sum(example.active for example in explaining_examples(prompts, labels, limit=10)) == 5
 
 
+def test_explainer_and_judge_can_read_more_than_the_kept_tokens() -> None:
+    """What decides stands before the kept tokens: only a text that reaches further back can tell."""
+    prompts = random_prompts(7)
+    labels = activity([i % 2 == 0 for i in range(80)])
+    texts = [(" States" if i % 2 == 0 else ".", *prompt_text(one)) for i, one in enumerate(prompts)]
+    examples = explaining_examples(prompts, labels, texts=texts)
+    explanation = RulesExplainer().explain(NEURON, HEAD, examples)
+    assert score_explanation(prompts, labels, explanation, RuleJudge(), texts=texts).e == 1.0
+    blind = score_explanation(prompts, labels, explanation, RuleJudge())
+    assert blind.e == 0.5
+
+
 def test_the_models_first_token_is_no_evidence() -> None:
     assert prompt_text(prompt([" a", " b"], "score", 0)) == (" a", " b")
     assert prompt_text(prompt([" a", " b"], "score", 0, first_token=False)) == (" a", " b")
