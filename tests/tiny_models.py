@@ -129,12 +129,12 @@ CONFIGS: dict[str, Callable[[], tf.PretrainedConfig]] = {
     "bloom": lambda: tf.BloomConfig(vocab_size=_vocab(), hidden_size=WIDTH, n_layer=LAYERS, n_head=HEADS),
     "opt": lambda: tf.OPTConfig(**_decoder(ffn_dim=48, word_embed_proj_dim=WIDTH)),
     "gemma2": lambda: tf.Gemma2Config(
-        **_decoder(num_key_value_heads=2, head_dim=12, sliding_window=8, query_pre_attn_scalar=12)
+        **_decoder(num_key_value_heads=2, head_dim=12, sliding_window=8, query_pre_attn_scalar=12, attention_bias=True)
     ),
     "gemma3": lambda: tf.Gemma3TextConfig(
         **_decoder(num_key_value_heads=2, head_dim=12, sliding_window=8, query_pre_attn_scalar=12)
     ),
-    "olmo2": lambda: tf.Olmo2Config(**_decoder(num_key_value_heads=2)),
+    "olmo2": lambda: tf.Olmo2Config(**_decoder(num_key_value_heads=2, attention_bias=True)),
 }
 FAMILIES = tuple(CONFIGS)
 
