@@ -162,6 +162,10 @@ class LanguageModel:
         """W_O of each head of `layer`."""
         return self._weights.head_outputs(layer)
 
+    def value_weights(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        """W_V of each head of `layer`, the norm before attention folded in."""
+        return self._inspection().value_weights(layer)
+
     def activate(self, pre: Float[Tensor, "read ..."]) -> Float[Tensor, "..."]:
         """The activation for given pre-activations: act(pre[0]), gated: act(pre[0]) · pre[1]."""
         return activate(self._anatomy.blocks[0].activation, pre)
@@ -210,6 +214,9 @@ class LanguageModel:
             ModelError: the two faces, or the parts and their sum, differ; the model cannot be taken apart exactly.
         """
         self.check_rows(rows)
+        return self._inspection().trace(rows, layer, sources=sources)
+
+    def _inspection(self) -> Inspector:
         if self._inspector is None:
             self._inspector = Inspector(self.hf, self._anatomy, self._weights, self.facts)
             try:
@@ -217,4 +224,4 @@ class LanguageModel:
             except ModelError:
                 self._inspector = None
                 raise
-        return self._inspector.trace(rows, layer, sources=sources)
+        return self._inspector

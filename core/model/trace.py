@@ -16,7 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.anatomy import Anatomy, centred
 from headtorch.core.model.quiet import quiet
 from headtorch.core.model.weights import Weights
 from headtorch.core.records import ModelFacts
@@ -129,6 +129,16 @@ class Inspector:
         if linear.bias is not None:
             constant = constant + linear.bias.float()
         return self._for_heads(constant.reshape(-1, self._facts.d_head))
+
+    def value_weights(self, layer: int) -> Float[Tensor, "head d_model d_head"]:
+        """W_V of each head, with the gain (and centring) of the norm before attention folded in."""
+        linear = cast(nn.Linear, self.bridge.blocks[layer].attn.v.original_component)
+        weight = linear.weight.float()  # [kv_head * d_head, d_model]
+        norm = self._anatomy.blocks[layer].attention_norm
+        if norm is not None:
+            weight = centred(weight * norm.gain) if norm.kind == "layer" else weight * norm.gain
+        by_head = weight.T.reshape(weight.shape[1], -1, self._facts.d_head)  # [d_model, kv_head, d_head]
+        return self._for_heads(by_head).movedim(1, 0)
 
     def _for_heads(self, x: Float[Tensor, "... kv_head d_head"]) -> Float[Tensor, "... head d_head"]:
         return x.repeat_interleave(self._facts.n_heads // x.shape[-2], dim=-2)
