@@ -134,8 +134,8 @@ class RunningSample:
         above = sample.activations.double() - self.low  # [place, neuron]
         self.total += above.sum(0)
         self.square += above.square().sum(0)
-        bins = (above / self.width).nan_to_num_(nan=0.0).clamp_(0, self.n_bins - 1).long()  # floor: never negative
-        bins += self._first_bin
+        above.div_(self.width).nan_to_num_(nan=0.0).clamp_(0, self.n_bins - 1)  # never negative: truncation is floor
+        bins = above.long().add_(self._first_bin)  # [place, neuron]
         self.counts += torch.bincount(bins.flatten(), minlength=self.counts.numel()).view_as(self.counts)
         low_enough = sample.hashes[:, None] < self.hashes[:, -1][bins]  # [place, neuron]
         place, neuron = low_enough.nonzero(as_tuple=True)  # [kept], hashes ascending
