@@ -75,7 +75,7 @@ class Unembedding:
             yield start, self.model.unembedding(slice(start, min(start + size, self.d_vocab))) - self.mean[:, None]
 
     def glitch_tokens(self) -> np.ndarray:
-        """True for tokens whose log ‖u_t‖ lies over GLITCH_DEVIATIONS robust deviations (1.4826·MAD) from the median."""
+        """True for tokens whose log ‖u_t‖ is over GLITCH_DEVIATIONS robust deviations (1.4826·MAD) off the median."""
         norms = torch.cat([chunk.norm(dim=0) for _, chunk in self.chunks(16_384)])
         logs = norms.clamp_min(1e-30).log()
         off = (logs - logs.median()).abs()
@@ -227,9 +227,8 @@ def random_neurons(
     *,
     seed: int = 0,
     exclude: Sequence[NeuronId] = (),
-    tokens: Sequence[int] = (),
 ) -> list[NextTokenNeuron]:
-    """The random baseline: `count` neurons drawn from the same layers without those in `exclude`, with their best token."""
+    """The random baseline: `count` neurons of the layers, none of `exclude`, each with its best token."""
     unembedding = Unembedding(model)
     glitch = unembedding.glitch_tokens()
     excluded = set(exclude)
@@ -242,6 +241,12 @@ def random_neurons(
         wanted = [neuron.index for neuron in chosen if neuron.layer == layer]
         rows += _layer_rows(model, unembedding, layer, glitch, neurons=wanted, random=True)
     return rows
+
+
+def best_token(model: LanguageModel, neuron: NeuronId) -> int:
+    """The token that a neuron is most congruent with."""
+    columns = Unembedding(model).columns(range(model.facts.d_vocab))
+    return int((output_weights(model, neuron.layer)[neuron.index] @ columns).argmax())
 
 
 def is_spaced_word(token: str) -> bool:

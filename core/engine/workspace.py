@@ -6,10 +6,14 @@ from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 
-from headtorch.core.analysis.index import ActivationIndex
+from headtorch.core.analysis.congruence import best_token
+from headtorch.core.analysis.index import ActivationIndex, index_file_name
+from headtorch.core.analysis.places import HALVES
 from headtorch.core.analysis.scan import scan
+from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.validity import context_row
 from headtorch.core.corpus.corpus import open_corpus
+from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.storage import corpora_folder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
 from headtorch.core.errors import AddressError, TokenError
@@ -54,7 +58,7 @@ class Workspace:
         )
         return tokenize(
             documents,
-            lambda texts: [self.model.encode(text) for text in texts],
+            batch_encoder(self.model.tokenizer),
             tokenizer_fingerprint=self.model.tokenizer_fingerprint,
             first_token=self.model.facts.first_token,
             context=min(settings.context, self.model.facts.context),
@@ -80,6 +84,13 @@ class Workspace:
             watch=self.watch,
         )
 
+    def index_at_hand(self) -> ActivationIndex | None:
+        """The index if it is finished already; None where it would have to be built."""
+        layers = tuple(sorted(set(self.layers)))
+        key = index_key(self.model, self.corpus, layers, top_k=self.settings.top_k, seed=self.settings.seed)
+        path = index_folder() / index_file_name(key, range(len(self.corpus.windows)))
+        return self.index if path.exists() and ActivationIndex.load(path).blocks_left == 0 else None
+
     def neurons(self, addresses: Sequence[str]) -> list[NeuronId]:
         """The neurons at these addresses; raises AddressError for one that the model or the index does not have."""
         found = [NeuronId.parse(address) for address in addresses]
@@ -97,6 +108,25 @@ class Workspace:
         if "" in texts:
             raise TokenError('An empty text is no token; give one, such as --token " States".')
         return [self.model.single_token(text) for text in texts]
+
+    def target_token(self, neuron: NeuronId, text: str | None) -> int:
+        """The id of `text`, or of the token that the neuron promotes most."""
+        if text is not None:
+            return self.tokens([text])[0]
+        self.model.check_neuron(neuron)
+        return best_token(self.model, neuron)
+
+    def strongest_places(self, neuron: NeuronId, count: int) -> list[tuple[NeuronId, int, int, int, float]]:
+        """(neuron, document, position, window, activation) of the `count` strongest firings in each half."""
+        tops = [self.index.top(neuron, half, k=count) for half in HALVES]
+        return [
+            (neuron, int(document), int(position), int(window), float(activation))
+            for top in tops
+            for document, position, window, activation in zip(
+                top.document, top.position, top.window, top.activation, strict=True
+            )
+            if activation > 0
+        ]
 
     def row(self, document: int, position: int) -> list[int]:
         """The full context of a place: the row of its window up to `position`."""

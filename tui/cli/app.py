@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from headtorch.tui.cli.heads import ablate, attribute
+from headtorch.tui.cli.index import prompts, scan
 from headtorch.tui.cli.listing import corpora, models, studies
 from headtorch.tui.cli.neurons import neurons
 from headtorch.tui.cli.run import run
@@ -39,8 +41,5 @@ def root(
     """Find the attention heads that light a neuron."""
 
 
-app.command()(neurons)
-app.command()(models)
-app.command()(corpora)
-app.command()(studies)
-app.command()(run)
+for command in (run, neurons, scan, prompts, attribute, ablate, models, corpora, studies):
+    app.command()(command)

@@ -29,7 +29,10 @@ def plain(value: object) -> object:
     if isinstance(value, NeuronId | HeadId):
         return str(value)
     if isinstance(value, msgspec.Struct):
-        return {name: plain(getattr(value, name)) for name in value.__struct_fields__}
+        fields = {name: getattr(value, name) for name in value.__struct_fields__}
+        if value.__struct_config__.omit_defaults:
+            fields = {name: held for name, held in fields.items() if held is not None}
+        return {name: plain(held) for name, held in fields.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]
     if isinstance(value, dict):
@@ -71,9 +74,10 @@ class BarWatch(Watch):
         self._tasks: dict[str, TaskID] = {}
 
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        known = total or None  # 0: nobody knows how much there is
         if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=total, unit=unit)
-        self._bars.update(self._tasks[stage], completed=done, total=total)
+            self._tasks[stage] = self._bars.add_task(stage, total=known, unit=unit)
+        self._bars.update(self._tasks[stage], completed=done, total=known)
 
 
 @contextmanager

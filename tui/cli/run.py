@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
@@ -26,12 +26,14 @@ def run(
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the report goes; by default into the study's folder.")] = None,
     explainer: Annotated[
-        str, typer.Option(help="rules: written from the prompts, offline; me: --explanation.")
+        Literal["rules", "me"], typer.Option(help="rules: written from the prompts, offline; me: --explanation.")
     ] = "rules",
     explanation: Annotated[
         str | None, typer.Option(help="For --explainer me: a regular expression, re:PATTERN.")
     ] = None,
-    preset: Annotated[str, typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")] = "default",
+    preset: Annotated[
+        Literal["default", "paper"], typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")
+    ] = "default",
     layers: options.Layers = "last:2",
     neurons: Annotated[int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")] = 8,
     random_neurons: Annotated[int, typer.Option(min=0, help="Random neurons to compare them with.")] = 8,
@@ -72,18 +74,15 @@ def run(
     from headtorch.core.study.places import default_name
     from headtorch.core.study.study import Study
     from headtorch.tui.cli.output import print_json, progress_bars
+    from headtorch.tui.cli.workspaces import anchored
 
-    if preset not in ("default", "paper"):
-        raise InputError(f"{preset!r} is no preset; choose default or paper.")
-    if explainer not in ("rules", "me"):
-        raise InputError(f"{explainer!r} is no explainer; choose rules or me.")
     if (explainer == "me") != (explanation is not None):
         raise InputError("--explainer me and --explanation go together: give both or neither.")
     asked = Settings(
-        model=model,
+        model=anchored(model),
         revision=revision,
         dtype=dtype,
-        corpus=corpus,
+        corpus=anchored(corpus),
         text_field=text_field,
         docs=docs,
         tokens=tokens,
@@ -94,7 +93,7 @@ def run(
         random_neurons=random_neurons,
         context=context,
         top_k=top_k,
-        explainer=explainer,  # type: ignore[arg-type]
+        explainer=explainer,
         explanation=explanation,
         seed=seed,
         reject_neurons=tuple(reject_neuron or ()),

@@ -188,8 +188,9 @@ def train(out: Path, recipe: Recipe, minutes: float, steps: int) -> Record:
     )
     nn.Module.to(model, device)
     activations: list[Tensor] = []
-    for block in model.transformer.h:
-        block.mlp.act.register_forward_hook(lambda _m, _i, output: activations.append(output))
+    nonlinearities = [module for name, module in model.named_modules() if name.endswith(".mlp.act")]
+    for module in nonlinearities:
+        module.register_forward_hook(lambda _m, _i, output: activations.append(output))
     hidden = [p for n, p in model.named_parameters() if p.ndim == 2 and ".h." in n]
     rest = [p for n, p in model.named_parameters() if not (p.ndim == 2 and ".h." in n)]
     optimizers: list[torch.optim.Optimizer] = [
