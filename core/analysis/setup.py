@@ -21,7 +21,7 @@ from headtorch.core.records import ModelFacts
 FORMAT = 1  # of the index file; part of the key
 N_BINS = 10
 N_PLACES = 8  # kept per bin, neuron and half
-N_RANDOM = 512  # random positions per half
+N_RANDOM = 256  # random positions per half
 
 _CPU_TOKENS = 2048  # a block whose activations stay in the cache
 _GPU_TOKENS = 32_768  # a block that keeps the device busy

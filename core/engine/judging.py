@@ -8,7 +8,7 @@ import numpy as np
 
 from headtorch.core.analysis.ablation import ablate_heads, ablation_record
 from headtorch.core.analysis.activity import active_heads
-from headtorch.core.analysis.attribution import attribute
+from headtorch.core.analysis.attribution import Attribution, attribute_all
 from headtorch.core.analysis.halves import near_copies
 from headtorch.core.analysis.interventions import mean_head_outputs
 from headtorch.core.analysis.lookup import sources
@@ -21,6 +21,7 @@ from headtorch.core.events import (
     AnyEvent,
     BaselineCompared,
     HeadAblated,
+    HeadActivityFound,
     HeadExplained,
     HeadScored,
     ScoreGroup,
@@ -84,13 +85,15 @@ def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """E of every explanation on the scoring half; then q over all of them, and next-token against random neurons."""
     state, settings = study.state, study.settings
     judge = RuleJudge()
-    for neuron, found in state.activity.items():
-        if not found.heads:
-            continue
+    explained = [neuron for neuron, found in state.activity.items() if found.heads]
+    rows = workspace.rows_at(workspace.index.random_positions("score"))[:RANDOM_PLACES]
+    on_random_rows = attribute_all(workspace.model, rows, explained, watch=workspace.watch)
+    for neuron, attribution in zip(explained, on_random_rows, strict=True):
+        found = state.activity[neuron]
         workspace.watch.checkpoint()
         prompts = state.prompts[neuron]
         copies = near_copies(prompts, [_surroundings(workspace, prompt) for prompt in prompts])
-        random_text = _random_text(study, workspace, neuron, [activity.head for activity in found.heads])
+        random_text = _random_text(study, workspace, rows, attribution, found)
         said = {
             activity.head: state.explanations[neuron, activity.head, settings.explainer] for activity in found.heads
         }
@@ -117,27 +120,29 @@ def _surroundings(workspace: Workspace, prompt: Prompt) -> list[int]:
 
 
 def _random_text(
-    study: Study, workspace: Workspace, neuron: NeuronId, heads: Sequence[HeadId]
+    study: Study,
+    workspace: Workspace,
+    rows: Sequence[Sequence[int]],
+    attribution: Attribution,
+    found: HeadActivityFound,
 ) -> dict[HeadId, list[LabelledText]]:
     """Random places of the corpus, labelled by whether each head is active for the neuron there."""
-    rows = workspace.random_rows[:RANDOM_PLACES]
-    headline = attribute(workspace.model, rows, [neuron] * len(rows)).headline.astype(np.float64)
-    mean, sd = baseline_arrays(study, workspace, neuron)
-    suppressing = {activity.head: activity.suppressing for activity in study.state.activity[neuron].heads}
+    headline = attribution.headline.astype(np.float64)
+    mean, sd = baseline_arrays(study, workspace, found.neuron)
     first = workspace.model.facts.first_token is not None
     texts = [tuple(workspace.model.token_texts(row[first:][-RANDOM_TOKENS:])) for row in rows]
-    found = {}
-    for head in heads:
+    labelled = {}
+    for activity in found.heads:
         active = active_heads(
             headline,
             mean,
             sd,
             rule=study.settings.activity,
-            sign=study.state.neurons[neuron].sign,
-            suppressing=suppressing[head],
-        )[:, head.layer, head.index]
-        found[head] = [LabelledText(text, bool(label)) for text, label in zip(texts, active, strict=True)]
-    return found
+            sign=study.state.neurons[found.neuron].sign,
+            suppressing=activity.suppressing,
+        )[:, activity.head.layer, activity.head.index]
+        labelled[activity.head] = [LabelledText(text, bool(label)) for text, label in zip(texts, active, strict=True)]
+    return labelled
 
 
 def _compare(study: Study) -> Iterator[AnyEvent]:

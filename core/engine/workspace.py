@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, index_file_name
-from headtorch.core.analysis.places import HALVES
+from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.validity import context_row
@@ -134,8 +134,11 @@ class Workspace:
 
     @cached_property
     def random_rows(self) -> list[list[int]]:
-        """Full contexts that end at random positions of the corpus, for baselines."""
-        places = self.index.random_positions()
+        """Full contexts that end at random positions of the corpus, both halves, for baselines."""
+        return self.rows_at(self.index.random_positions())
+
+    def rows_at(self, places: Places) -> list[list[int]]:
+        """The full contexts of places."""
         return [
             self.row(int(document), int(position))
             for document, position in zip(places.document, places.position, strict=True)
