@@ -123,6 +123,11 @@ class Prompt(Record, frozen=True, kw_only=True):
     next_token_id: int | None  # the token that really follows; None at the end of a document
     next_token: str | None
 
+    @property
+    def document_tokens(self) -> list[str]:
+        """The kept tokens that come from the document, without the model's own first token."""
+        return self.tokens[-(self.position - self.start + 1) :]
+
 
 class Parts(Record, frozen=True, kw_only=True):
     """What a pre-activation is the sum of, at the firing position. Layers that cannot feed the neuron hold 0."""

@@ -14,7 +14,7 @@ NEAR = 0.5  # Jaccard similarity of the shingle sets from which two places count
 
 def prompt_text(prompt: Prompt) -> tuple[str, ...]:
     """The prompt's tokens that come from the document; the model's own first token is no evidence."""
-    return tuple(prompt.tokens[-(prompt.position - prompt.start + 1) :])
+    return tuple(prompt.document_tokens)
 
 
 def assert_disjoint(prompts: Sequence[Prompt]) -> None:

@@ -170,7 +170,7 @@ def prompt_rows(state: StudyState) -> list[PromptRow]:
             kept_ratio=prompt.kept_ratio,
             cluster=prompt.cluster,
             long=prompt.long,
-            text="".join(prompt.tokens),
+            text="".join(prompt.document_tokens),
             next_token=prompt.next_token,
         )
         for prompts in state.prompts.values()

@@ -59,7 +59,7 @@ def _prompts(part: NeuronPart) -> list[str]:
 
 
 def _context(prompt: Prompt) -> str:
-    before, firing = prompt.tokens[:-1], prompt.tokens[-1:]
+    before, firing = prompt.document_tokens[:-1], prompt.document_tokens[-1:]
     cut = "…" if len(before) >= PROMPT_TOKENS else ""
     return f"{cut}{escaped(''.join(before[-PROMPT_TOKENS + 1 :]))}⟦{escaped(''.join(firing))}⟧"
 
