@@ -21,7 +21,8 @@ from headtorch.core.records import Kind, NeuronId, NextTokenNeuron
 from headtorch.core.watch import SILENT, Watch
 
 HEAVY_TAIL = 1.0  # excess kurtosis of c(n, ·) from which a neuron is of the prediction or suppression kind
-ENTROPY_SHARE = 0.05  # entropy kind: norm among the largest, sd(c)/norm among the smallest share of its layer
+ENTROPY_SHARE = 0.05  # entropy kind: norm among the largest, sd(c)/norm among the smallest share of its layer,
+ENTROPY_MOST = 0.5  # and largest |c|/norm in this lower share of it: a neuron for one token has a small sd(c) too
 GLITCH_DEVIATIONS = 6.0  # robust deviations of log ‖u_t‖ from which a token counts as an outlier
 _CHUNK_ENTRIES = 1 << 24  # entries of c held at a time
 
@@ -41,10 +42,11 @@ class LayerCongruence:
     bottom_tokens: Int[Tensor, "neuron k"]
 
     def kinds(self) -> list[Kind]:
-        """prediction: heavy tail to the right; suppression: to the left; entropy: large norm, hardly moves logits."""
+        """prediction: heavy tail to the right; suppression: to the left; entropy: large norm, hardly moves a logit."""
         moves = self.deviation / self.norm.clamp_min(1e-30)
         large = self.norm >= self.norm.quantile(1 - ENTROPY_SHARE)
-        still = moves <= moves.quantile(ENTROPY_SHARE)
+        most = torch.maximum(self.top[:, 0].abs(), self.bottom[:, 0].abs()) / self.norm.clamp_min(1e-30)
+        still = (moves <= moves.quantile(ENTROPY_SHARE)) & (most <= most.quantile(ENTROPY_MOST))
         entropy = (large & still).tolist()
         heavy = (self.kurtosis >= HEAVY_TAIL).tolist()
         right = (self.skewness >= 0).tolist()
