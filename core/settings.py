@@ -33,7 +33,9 @@ class Settings(Record, frozen=True, kw_only=True):
     top_k: int = 128  # top places kept per neuron and half
     trim: TrimMethod = "doubling"
     trim_ratio: float = 0.8
-    attribution: Literal["dot", "direct", "removal"] = "direct"
+    attribution: Literal["direct", "dot"] = (
+        "direct"  # what heads are judged by; dot needs an activity rule but baseline
+    )
     attribute_on: Literal["full", "trimmed"] = "full"
     activity: ActivityRule = "baseline"
     explainer: Literal["rules", "me", "llm"] = "rules"

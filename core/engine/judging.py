@@ -14,7 +14,7 @@ from headtorch.core.analysis.interventions import mean_head_outputs
 from headtorch.core.analysis.lookup import sources
 from headtorch.core.analysis.score import LabelledText, score_explanation, with_adjusted_p
 from headtorch.core.analysis.score_summary import GroupScores, compare_groups
-from headtorch.core.engine.stages import baseline_arrays, prompt_rows
+from headtorch.core.engine.stages import baseline_arrays, headline, prompt_rows
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import (
     AdjustedP,
@@ -127,14 +127,14 @@ def _random_text(
     found: HeadActivityFound,
 ) -> dict[HeadId, list[LabelledText]]:
     """Random places of the corpus, labelled by whether each head is active for the neuron there."""
-    headline = attribution.headline.astype(np.float64)
+    judged_by = headline(study, attribution).astype(np.float64)
     mean, sd = baseline_arrays(study, workspace, found.neuron)
     first = workspace.model.facts.first_token is not None
     texts = [tuple(workspace.model.token_texts(row[first:][-RANDOM_TOKENS:])) for row in rows]
     labelled = {}
     for activity in found.heads:
         active = active_heads(
-            headline,
+            judged_by,
             mean,
             sd,
             rule=study.settings.activity,

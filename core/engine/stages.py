@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator, Sequence
 
 import numpy as np
+from jaxtyping import Float
 
 from headtorch.core.analysis.activity import choose_heads, head_activities
 from headtorch.core.analysis.attribution import Attribution, attribute
@@ -178,7 +179,7 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     attribution = attribute(workspace.model, rows, [prompt.neuron for prompt in prompts], watch=workspace.watch)
     for n, neuron in enumerate(neurons):
         mine = [i for i, prompt in enumerate(prompts) if prompt.neuron == neuron]
-        arrays = _arrays(attribution, mine)
+        arrays = _arrays(study, attribution, mine)
         summaries = [
             HeadSummary(
                 head=HeadId(layer, head),
@@ -201,10 +202,10 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         )
 
 
-def _arrays(attribution: Attribution, mine: Sequence[int]) -> dict[str, np.ndarray]:
+def _arrays(study: Study, attribution: Attribution, mine: Sequence[int]) -> dict[str, np.ndarray]:
     """What the artefact of a neuron holds, prompts first; heads that cannot feed it are nan."""
     return {
-        "headline": attribution.headline[mine],  # prompt layer head
+        "headline": headline(study, attribution)[mine],  # prompt layer head
         "heads": attribution.heads[mine],  # prompt read layer head
         "dot": attribution.dot[mine],  # prompt read layer head
         "removal": attribution.removal[mine],  # prompt layer head
@@ -216,6 +217,11 @@ def _arrays(attribution: Attribution, mine: Sequence[int]) -> dict[str, np.ndarr
         "pre_activation": attribution.pre_activation[mine],
         "activation": attribution.activation[mine],
     }
+
+
+def headline(study: Study, attribution: Attribution) -> Float[np.ndarray, "prompt layer head"]:
+    """The numbers that heads are judged by: ⟨o_h, w_in⟩ where the settings say dot, else A(h); gated: `removal`."""
+    return attribution.dot[:, 0] if study.settings.attribution == "dot" else attribution.headline
 
 
 def _finite(value: float) -> float | None:
@@ -237,11 +243,11 @@ def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """Which heads are active on some of a neuron's prompts and not on others."""
     state = study.state
     for neuron, attributed in state.attributed.items():
-        headline = study.load_arrays(attributed.artefact)["headline"].astype(np.float64)
+        judged_by = study.load_arrays(attributed.artefact)["headline"].astype(np.float64)
         mean, sd = baseline_arrays(study, workspace, neuron)
         activities = head_activities(
             neuron,
-            headline,
+            judged_by,
             [prompt.half for prompt in state.prompts[neuron]],
             mean,
             sd,
