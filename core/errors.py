@@ -1,16 +1,16 @@
 """Everything that can go wrong and is not a bug. Each message says what happened and what to do about it.
 
-    HeadtorchError
-    ├── InputError              the user asked for something that cannot be; exit code 2
-    │   ├── ModelError          a model that is not there, cannot be read, or whose decomposition is not exact
-    │   ├── CorpusError         a corpus that is not there, cannot be read, or is empty
-    │   ├── TokenError          text that is not one token of the model's vocabulary
-    │   ├── AddressError        a neuron, head or layer that the model does not have, or a head that cannot feed it
-    │   ├── DeviceError         a device or dtype that this machine does not have
-    │   ├── ExplanationError    an explanation or regular expression that cannot be used
-    │   └── StudyError          a study that is damaged, in use, or asks another question than this one
-    ├── StorageError            the disk is full or a folder cannot be written; exit code 2
-    └── Interrupted             the user stopped the work; it goes on from the last checkpoint; exit code 130
+HeadtorchError
+├── InputError              the user asked for something that cannot be; exit code 2
+│   ├── ModelError          a model that is not there, cannot be read, or whose decomposition is not exact
+│   ├── CorpusError         a corpus that is not there, cannot be read, or is empty
+│   ├── TokenError          text that is not one token of the model's vocabulary
+│   ├── AddressError        a neuron, head or layer that the model does not have, or a head that cannot feed it
+│   ├── DeviceError         a device or dtype that this machine does not have
+│   ├── ExplanationError    an explanation or regular expression that cannot be used
+│   └── StudyError          a study that is damaged, in use, or asks another question than this one
+├── StorageError            the disk is full or a folder cannot be written; exit code 2
+└── Interrupted             the user stopped the work; it goes on from the last checkpoint; exit code 130
 """
 
 from __future__ import annotations
