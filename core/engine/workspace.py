@@ -86,6 +86,8 @@ class Workspace:
 
     def index_at_hand(self) -> ActivationIndex | None:
         """The index if it is finished already; None where it would have to be built."""
+        if not any(index_folder().glob("*")):
+            return None  # without opening the corpus
         layers = tuple(sorted(set(self.layers)))
         key = index_key(self.model, self.corpus, layers, top_k=self.settings.top_k, seed=self.settings.seed)
         path = index_folder() / index_file_name(key, range(len(self.corpus.windows)))

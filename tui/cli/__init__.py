@@ -5,30 +5,52 @@ Exit codes: 0 done; 2 something asked for cannot be, said in one sentence; 130 i
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
+from io import TextIOWrapper
 
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.text import visible
 
+INTERRUPTED = "Interrupted; the same command goes on from what is kept."
+
 
 def main() -> None:
     """Run the command line and leave with its exit code."""
-    from headtorch.tui.cli.app import app
-
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows \u00b7, not a traceback
     try:
-        app(standalone_mode=True)
+        from headtorch.tui.cli.app import app
+
+        app(prog_name="headtorch")
     except HeadtorchError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
-        fail("Interrupted; the same command goes on from the last checkpoint.", 130)
-    except BrokenPipeError:
-        # The reader (head, less) has gone: what it wanted, it has.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
+        fail(INTERRUPTED, 130)
+    except SystemExit as left:
+        if left.code == 130:  # what typer makes of ctrl+c
+            fail(INTERRUPTED, 130)
+        send()
+        raise
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        fail(f"The disk is full: {error.filename or 'a file'} was not written. Free some space and run it again.", 2)
 
 
 def fail(message: str, exit_code: int) -> None:
     """Say what is wrong on standard error and leave."""
+    send()
     sys.stderr.write(f"headtorch: {visible(message)}\n")
     sys.exit(exit_code)
+
+
+def send(text: str = "") -> None:
+    """Write to standard output at once; where its reader (head, less) has gone, it has what it wanted."""
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

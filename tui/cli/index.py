@@ -8,6 +8,8 @@ import typer
 
 from headtorch.tui.cli import options
 
+TITLE_WIDTH = 24
+
 
 def scan(
     layers: options.Layers = "last:2",
@@ -26,14 +28,14 @@ def scan(
 ) -> None:
     """Build the activation index of every neuron of the layers, or resume it where it stopped.
 
+    \b
     Examples:
-
       headtorch scan
-
       headtorch scan --model gpt2 --layers last:5 --corpus texts/ --context 1024
     """
     from headtorch.core.engine.workspace import Workspace, index_folder
-    from headtorch.tui.cli.output import print_json, print_text, progress_bars
+    from headtorch.tui.cli.output import print_json, print_text
+    from headtorch.tui.cli.progress import progress_bars
     from headtorch.tui.cli.workspaces import corpus_settings
 
     settings = corpus_settings(
@@ -49,7 +51,7 @@ def scan(
         top_k=top_k,
         seed=seed,
     )
-    with progress_bars(quiet=json) as watch:
+    with progress_bars() as watch:
         workspace = Workspace(settings, device=device, watch=watch)
         index = workspace.index
     found = {
@@ -65,7 +67,8 @@ def scan(
         print_json(found)
     else:
         for name, value in found.items():
-            print_text(f"{name:<8} {value}")
+            text = ", ".join(map(str, value)) if isinstance(value, list) else str(value)
+            print_text(f"{name:<8} {text}")
 
 
 def prompts(
@@ -76,9 +79,7 @@ def prompts(
     ] = "doubling",
     context: options.Context = 256,
     top_k: options.TopK = 128,
-    layers: Annotated[
-        str, typer.Option("--layers", "-l", help="Layers of the index; the neuron's is in it.")
-    ] = "last:2",
+    layers: options.IndexLayers = None,
     model: options.Model = "demo",
     revision: options.Revision = None,
     device: options.Device = "auto",
@@ -92,18 +93,17 @@ def prompts(
 ) -> None:
     """Print the prompts that fire a neuron most, trimmed to the shortest context that keeps 80 % of the activation.
 
+    \b
     Examples:
-
       headtorch prompts --neuron L3.N412
-
       headtorch prompts --neuron L3.N412 --trim exact --top 50 --json
     """
     from headtorch.core.analysis.trim import collapse
     from headtorch.core.analysis.trim import trim as trimmed
-    from headtorch.core.engine.workspace import Workspace
     from headtorch.core.text import visible_token
-    from headtorch.tui.cli.output import print_json, print_table, progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings
+    from headtorch.tui.cli.output import print_json, print_table, print_text
+    from headtorch.tui.cli.progress import progress_bars
+    from headtorch.tui.cli.workspaces import corpus_settings, firing_places, workspace_for
 
     settings = corpus_settings(
         model=model,
@@ -118,10 +118,9 @@ def prompts(
         top_k=max(top_k, top),
         seed=seed,
     )
-    with progress_bars(quiet=json) as watch:
-        workspace = Workspace(settings, device=device, watch=watch)
-        [address] = workspace.neurons([neuron])
-        places = workspace.strongest_places(address, top)
+    with progress_bars() as watch:
+        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        places = firing_places(workspace, address, top)
         rows = trimmed(workspace.model, workspace.corpus, places, method=trim, watch=watch)
         kept, dropped = collapse(rows, workspace.corpus)
     if json:
@@ -130,13 +129,13 @@ def prompts(
         )
         return
     print_table(
-        [("activation", "right"), ("kept", "right"), ("half", "left"), ("document", "left"), ("prompt → next", "left")],
+        [("activation", "right"), ("kept", "right"), ("half", "left"), ("document", "left"), ("prompt → next", "text")],
         [
             (
                 p.activation,
                 f"{p.kept_ratio:.0%}",
                 p.half,
-                p.title,
+                p.title if len(p.title) <= TITLE_WIDTH else p.title[: TITLE_WIDTH - 1] + "…",
                 "".join(p.tokens[workspace.model.facts.first_token is not None :])
                 + f" → {visible_token(p.next_token) if p.next_token is not None else 'end'}",
             )
@@ -144,3 +143,4 @@ def prompts(
         ],
         title=f"{address}: {len(kept)} prompts, {dropped} near-copies left out",
     )
+    print_text("kept: share of the activation in full context that the shown tokens keep")

@@ -10,7 +10,9 @@ from headtorch.tui.cli import options
 def models(json: options.Json = False) -> None:
     """List the models at hand: the demo, the Hugging Face cache, and model folders in the current folder.
 
-    Example: headtorch models --json
+    \b
+    Example:
+      headtorch models --json
     """
     from headtorch.core.model.catalog import models_at_hand
     from headtorch.tui.cli.output import print_json, print_table
@@ -20,7 +22,7 @@ def models(json: options.Json = False) -> None:
         print_json(found)
         return
     print_table(
-        [("model", "left"), ("family", "left"), ("MB", "right"), ("problem", "left")],
+        [("model", "text"), ("family", "left"), ("MB", "right"), ("problem", "text")],
         [(m.name, m.family, round(m.bytes / 1e6), m.problem or "") for m in found],
     )
 
@@ -28,7 +30,9 @@ def models(json: options.Json = False) -> None:
 def corpora(json: options.Json = False) -> None:
     """List the corpora at hand: the one that comes with headtorch, and those opened before.
 
-    Example: headtorch corpora
+    \b
+    Example:
+      headtorch corpora
     """
     from headtorch.core.corpus.listing import catalog
     from headtorch.tui.cli.output import print_json, print_table
@@ -38,7 +42,7 @@ def corpora(json: options.Json = False) -> None:
         print_json(found)
         return
     print_table(
-        [("corpus", "left"), ("documents", "right"), ("description", "left")],
+        [("corpus", "text"), ("documents", "right"), ("description", "text")],
         [(c.spec, c.documents, c.description) for c in found],
     )
 
@@ -46,7 +50,9 @@ def corpora(json: options.Json = False) -> None:
 def studies(json: options.Json = False) -> None:
     """List the studies, last written first.
 
-    Example: headtorch studies
+    \b
+    Example:
+      headtorch studies
     """
     from headtorch.core.study.study import list_studies
     from headtorch.tui.cli.output import print_json, print_table
@@ -61,7 +67,7 @@ def studies(json: options.Json = False) -> None:
         )
         return
     print_table(
-        [("study", "left"), ("neurons", "right"), ("scores", "right"), ("state", "left"), ("written", "left")],
+        [("study", "text"), ("neurons", "right"), ("scores", "right"), ("state", "text"), ("written", "left")],
         [
             (s.name, s.neurons, s.scores, s.problem or ("finished" if s.finished else "unfinished"), _when(s.modified))
             for s in found

@@ -1,4 +1,4 @@
-"""headtorch neurons"""
+"""headtorch neurons: which neurons promote a token."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from typing import Annotated
 
 import typer
 
-from headtorch.core.errors import InputError
+from headtorch.core.errors import InputError, TokenError
 from headtorch.tui.cli import options
 
 COLUMNS = [
     ("neuron", "left"),
-    ("token", "left"),
+    ("token", "text"),
     ("token id", "right"),
     ("congruence", "right"),
     ("cosine", "right"),
@@ -37,21 +37,24 @@ def neurons(
 
     Without --token, every neuron of the layers is taken with the token it promotes most.
 
+    \b
     Examples:
-
       headtorch neurons --token " States"
-
       headtorch neurons --layers last:2 --top 50 --json
     """
     from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
     from headtorch.core.model.loading import open_model
-    from headtorch.tui.cli.output import print_json, print_table, progress_bars
+    from headtorch.core.text import visible_token
+    from headtorch.tui.cli.output import print_json, print_table
+    from headtorch.tui.cli.progress import progress_bars
 
     if random and token is not None:
         raise InputError("--random draws neurons whatever their token; leave out --token, or leave out --random.")
-    opened = open_model(model, revision=revision, device=device, dtype=dtype)
-    chosen = opened.parse_layers(layers)
-    with progress_bars(quiet=json) as watch:
+    with progress_bars() as watch:
+        opened = open_model(model, revision=revision, device=device, dtype=dtype)
+        chosen = opened.parse_layers(layers)
+        if token == "":
+            raise TokenError('An empty text is no token; give one, such as --token " States".')
         if random:
             rows = random_neurons(opened, chosen, top, seed=seed)
         elif token is not None:
@@ -64,7 +67,16 @@ def neurons(
     print_table(
         COLUMNS,
         [
-            (r.neuron, r.token, r.token_id, r.congruence, r.cosine, r.z, r.rank, r.kind + (" glitch" * r.glitch))
+            (
+                r.neuron,
+                visible_token(r.token),
+                r.token_id,
+                r.congruence,
+                r.cosine,
+                r.z,
+                r.rank,
+                r.kind + (" glitch" * r.glitch),
+            )
             for r in rows
         ],
     )

@@ -17,7 +17,10 @@ TextField = Annotated[str, typer.Option(help="The field that holds the text, in 
 Docs = Annotated[int | None, typer.Option(min=1, help="Read at most this many documents.")]
 Tokens = Annotated[int | None, typer.Option(min=1, help="Read at most this many tokens.")]
 Layers = Annotated[str, typer.Option("--layers", "-l", help="all, last:5, 0-3 or 2,5.")]
+IndexLayers = Annotated[
+    str | None, typer.Option("--layers", "-l", help="Layers of the index; by default the last two, or the neuron's.")
+]
 Context = Annotated[int, typer.Option(min=2, help="Longest row in tokens, the first token included.")]
 TopK = Annotated[int, typer.Option(min=1, help="Top places kept for each neuron and half of the corpus.")]
-Seed = Annotated[int, typer.Option(help="Of everything that is drawn.")]
+Seed = Annotated[int, typer.Option(help="Of all that is drawn at random.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

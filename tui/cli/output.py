@@ -1,27 +1,26 @@
-"""Data on standard output, as JSON or a table; progress on standard error."""
+"""Data on standard output, as JSON or a table."""
 
 from __future__ import annotations
 
+import io
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Table
 from rich.text import Text
 
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
-from headtorch.core.watch import Watch
+from headtorch.tui.cli import send
 
-NUMBER = "right"
+UNBROKEN = 100_000  # columns: wide enough for any row
 
 
 def print_json(value: object) -> None:
     """Print a record, or a list of records, with addresses written as L3.N412."""
-    sys.stdout.write(msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode() + "\n")
+    write(msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode())
 
 
 def plain(value: object) -> object:
@@ -41,18 +40,36 @@ def plain(value: object) -> object:
 
 
 def print_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[object]], title: str = "") -> None:
-    """Print rows under (heading, "left" or "right") columns. Every cell is made inert."""
-    table = Table(title=Text(visible(title)) if title else None, box=None, pad_edge=False, header_style="bold")
-    for heading, justify in columns:
-        table.add_column(Text(heading), justify="right" if justify == NUMBER else "left", overflow="fold")
+    """Print rows under (heading, kind) columns, every cell made inert; kind is "left", "right" or "text".
+
+    On a terminal "text" columns wrap to its width and the others stay whole. Elsewhere every row is one line.
+    """
+    if title:
+        print_text(title)
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for heading, kind in columns:
+        table.add_column(
+            Text(heading), justify="right" if kind == "right" else "left", overflow="fold", no_wrap=kind != "text"
+        )
     for row in rows:
         table.add_row(*(Text(cell(value)) for value in row))
-    Console(highlight=False, soft_wrap=False).print(table)
+    terminal = sys.stdout.isatty()
+    console = Console(
+        file=io.StringIO(), force_terminal=terminal, width=None if terminal else UNBROKEN, highlight=False, markup=False
+    )
+    with console.capture() as captured:
+        console.print(table)
+    write("\n".join(line.rstrip() for line in captured.get().splitlines()))
 
 
 def print_text(text: str = "") -> None:
     """Print one line of text, made inert."""
-    sys.stdout.write(visible(text) + "\n")
+    write(visible(text))
+
+
+def write(text: str) -> None:
+    """Write text and a newline to standard output."""
+    send(text + "\n")
 
 
 def cell(value: object) -> str:
@@ -62,37 +79,5 @@ def cell(value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, float):
-        return f"{value:.3g}" if abs(value) < 0.001 and value else f"{value:.3f}"
+        return f"{value:.1e}" if abs(value) < 0.001 and value else f"{value:.3f}"
     return visible(str(value))
-
-
-class BarWatch(Watch):
-    """Shows progress as bars on standard error; ctrl+c stops the work at the next checkpoint."""
-
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._tasks: dict[str, TaskID] = {}
-
-    def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
-        known = total or None  # 0: nobody knows how much there is
-        if stage not in self._tasks:
-            self._tasks[stage] = self._bars.add_task(stage, total=known, unit=unit)
-        self._bars.update(self._tasks[stage], completed=done, total=known)
-
-
-@contextmanager
-def progress_bars(quiet: bool = False) -> Iterator[Watch]:
-    """A Watch that draws on standard error where that is a terminal, and is silent elsewhere."""
-    console = Console(stderr=True)
-    if quiet or not console.is_terminal:
-        yield Watch()
-        return
-    columns = (
-        TextColumn("{task.description:<10}"),
-        BarColumn(bar_width=40),
-        MofNCompleteColumn(),
-        TextColumn("{task.fields[unit]}"),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console, transient=True) as bars:
-        yield BarWatch(bars)

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headtorch.core.errors import InputError
+from headtorch.core.errors import ExplanationError, InputError
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
+    from headtorch.core.engine.workspace import Workspace
     from headtorch.core.events import ScoreGroup
     from headtorch.core.settings import Settings
     from headtorch.core.study.study import Study
@@ -60,24 +61,25 @@ def run(
     Without options: the demo model, the annual messages, one good token. Interrupted or run again, it goes on where it
     stopped.
 
+    \b
     Examples:
-
       headtorch run
-
       headtorch run --token " than" --token " not" --study comparisons --out reports/
-
       headtorch run --model gpt2 --corpus hf:NeelNanda/pile-10k --preset paper
     """
     from headtorch.core.engine.pipeline import run_study
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.settings import Settings
-    from headtorch.core.study.places import default_name
+    from headtorch.core.study.places import default_name, resolve
     from headtorch.core.study.study import Study
-    from headtorch.tui.cli.output import print_json, progress_bars
+    from headtorch.tui.cli.output import print_json
+    from headtorch.tui.cli.progress import progress_bars
     from headtorch.tui.cli.workspaces import anchored
 
     if (explainer == "me") != (explanation is not None):
         raise InputError("--explainer me and --explanation go together: give both or neither.")
+    if explanation is not None:
+        _check_pattern(explanation)
     asked = Settings(
         model=anchored(model),
         revision=revision,
@@ -101,14 +103,37 @@ def run(
     )
     if preset == "paper":
         asked = paper_settings(asked)
-    with Study.create(study or default_name(asked), asked) as opened, progress_bars(quiet=json) as watch:
+    where = resolve(study or default_name(asked))
+    with progress_bars() as watch:
         workspace = Workspace(asked, device=device, watch=watch)
-        for _ in run_study(opened, workspace, out=out):
-            pass
-        if json:
-            print_json(results(opened))
-        else:
-            print_summary(opened)
+        if not (where / "study.json").exists():
+            _check_question(workspace)
+        with Study.create(where, asked) as opened:
+            for _ in run_study(opened, workspace, out=out):
+                pass
+    if json:
+        print_json(results(opened))
+    else:
+        print_summary(opened)
+
+
+def _check_pattern(explanation: str) -> None:
+    """Raises ExplanationError for what cannot judge by itself, before any work is done."""
+    from headtorch.core.explain.me import MeExplainer
+
+    if not MeExplainer(explanation).is_pattern:
+        raise ExplanationError(
+            "A sentence cannot be scored by itself here; write a regular expression, such as "
+            "--explanation 're: United$'."
+        )
+
+
+def _check_question(workspace: Workspace) -> None:
+    """Open model and corpus and look up what is asked for, so that a slip of the pen leaves no study behind."""
+    asked = workspace.settings
+    workspace.tokens([*asked.token_texts, *asked.reject_tokens])
+    workspace.neurons([*asked.neurons, *asked.reject_neurons])
+    workspace.corpus  # noqa: B018 (opens it)
 
 
 def paper_settings(asked: Settings) -> Settings:
@@ -148,38 +173,41 @@ def results(study: Study) -> dict[str, object]:
 def print_summary(study: Study) -> None:
     """A table of the neurons, the best heads with their rules, and where the report is."""
     from headtorch.core.study.rows import score_rows, summary_rows
+    from headtorch.core.text import visible_token
     from headtorch.tui.cli.output import print_table, print_text
 
     rows = summary_rows(study.state)
     print_table(
         [
             ("neuron", "left"),
-            ("token", "left"),
-            ("c", "right"),
+            ("token", "text"),
             ("z", "right"),
             ("kind", "left"),
-            ("P(next=t)", "right"),
+            ("P(t)", "right"),
             ("valid", "left"),
-            ("heads", "right"),
-            ("median E", "right"),
-            ("best E", "right"),
+            ("heads", "left"),
+            ("median", "right"),
+            ("best", "right"),
         ],
         [
             (
-                f"{row.neuron}{' (random)' if row.random else ''}",
-                row.token,
-                row.congruence,
-                row.z,
-                row.kind,
-                row.next_share,
+                row.neuron,
+                visible_token(row.token),
+                short(row.z, 1),
+                "random" if row.random else row.kind,
+                short(row.next_share),
                 row.valid,
                 f"{row.scored} of {row.heads_explained}",
-                row.median_e,
-                row.best_e,
+                short(row.median_e),
+                short(row.best_e),
             )
             for row in rows
         ],
-        title="Neurons. heads: scorable of explained. E: mean of true positive and true negative rate, chance 0.5",
+        title="Neurons, the token each promotes, and how well its heads are explained",
+    )
+    print_text(
+        "P(t): share of the neuron's top prompts that the token follows; heads: scorable of explained; "
+        "median, best: their E, the mean of true positive and true negative rate (chance 0.5)"
     )
     print_text()
     scored = [row for row in score_rows(study.state) if row.e is not None and not row.random]
@@ -188,37 +216,44 @@ def print_summary(study: Study) -> None:
         print_table(
             [
                 ("neuron", "left"),
-                ("token", "left"),
                 ("head", "left"),
                 ("E", "right"),
                 ("95 %", "left"),
                 ("n", "left"),
                 ("q", "right"),
-                ("explanation", "left"),
+                ("explanation", "text"),
             ],
             [
                 (
                     row.neuron,
-                    row.token,
                     row.head,
-                    row.e,
-                    f"{row.low:.2f}–{row.high:.2f}",
+                    short(row.e),
+                    f"{short(row.low)}–{short(row.high)}",
                     f"{row.n_active}+{row.n_inactive}",
-                    row.q,
+                    short(row.q),
                     row.explanation,
                 )
                 for row in best
             ],
             title="Heads explained best, by the lower end of the interval (the best of many lean upwards)",
         )
-    for comparison in study.state.baseline.values():
+        print_text("n: prompts where the head is active + inactive; q: adjusted over all heads of the study")
         print_text()
+    for comparison in study.state.baseline.values():
         print_text(
             f"Mean E: next-token neurons {_group(comparison.next_token)}; random neurons {_group(comparison.random)}."
         )
     print_text()
     for path in study.state.reports:
         print_text(f"report: {path}")
+
+
+def short(value: float | None, digits: int = 2) -> str | None:
+    """A number for a narrow column; one that would round to 0 in another notation."""
+    if value is None:
+        return None
+    rounded = f"{value:.{digits}f}"
+    return f"{value:.0e}" if value and not float(rounded) else rounded
 
 
 def _group(group: ScoreGroup) -> str:

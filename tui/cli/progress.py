@@ -1,0 +1,85 @@
+"""Progress on standard error, and ctrl+c that stops the work where it can be kept."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
+
+from headtorch.core.errors import Interrupted
+from headtorch.core.watch import Watch
+from headtorch.tui.cli import INTERRUPTED
+
+
+class StoppableWatch(Watch):
+    """The first ctrl+c stops the work at its next checkpoint; the second at once."""
+
+    def __init__(self) -> None:
+        self._stop = False
+
+    def checkpoint(self) -> None:
+        """Raises Interrupted once ctrl+c was pressed."""
+        if self._stop:
+            raise Interrupted(INTERRUPTED)
+
+    def on_interrupt(self, signum: int, frame: FrameType | None) -> None:
+        """The handler of SIGINT."""
+        if self._stop:
+            raise KeyboardInterrupt
+        self._stop = True
+        if sys.stderr.isatty():
+            sys.stderr.write("\nStopping where it can go on; ctrl+c again stops at once.\n")
+
+
+class BarWatch(StoppableWatch):
+    """Shows progress as bars."""
+
+    def __init__(self, bars: Progress) -> None:
+        super().__init__()
+        self._bars = bars
+        self._tasks: dict[str, TaskID] = {}
+
+    def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        known = total or None  # 0: nobody knows how much there is
+        if stage not in self._tasks:
+            self._tasks[stage] = self._bars.add_task(stage, total=known, unit=unit)
+        self._bars.update(self._tasks[stage], completed=done, total=known)
+
+
+@contextmanager
+def progress_bars() -> Iterator[Watch]:
+    """A Watch that draws on standard error where that is a terminal, is silent elsewhere, and minds ctrl+c.
+
+    Raises Interrupted at the end where ctrl+c came after the last checkpoint.
+    """
+    console = Console(stderr=True)
+    if not console.is_terminal:
+        yield from _interruptible(StoppableWatch())
+        return
+    columns = (
+        TextColumn("{task.description:<10}"),
+        BarColumn(bar_width=40),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[unit]}"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bars:
+        yield from _interruptible(BarWatch(bars))
+
+
+def _interruptible(watch: StoppableWatch) -> Iterator[Watch]:
+    if threading.current_thread() is not threading.main_thread():  # only the main thread hears signals
+        yield watch
+        return
+    before = signal.signal(signal.SIGINT, watch.on_interrupt)
+    try:
+        yield watch
+        watch.checkpoint()
+    finally:
+        signal.signal(signal.SIGINT, before)
