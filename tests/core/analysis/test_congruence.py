@@ -169,8 +169,9 @@ def test_large_weights_raise_the_congruence_and_not_z() -> None:
     with torch.no_grad():
         hf.transformer.h[1].mlp.c_proj.weight[7] *= 50
     model = LanguageModel.from_hf(hf, tiny_tokenizer(), name="loud")
-    loud, before = (next(row for row in best_token_neurons(m, [1]) if row.neuron.index == 7) for m in (
-        model, model_of("gpt2")))  # fmt: skip
+    [loud], [before] = (
+        [row for row in best_token_neurons(one, [1]) if row.neuron.index == 7] for one in (model, model_of("gpt2"))
+    )
     assert loud.congruence == pytest.approx(50 * before.congruence, rel=1e-3)
     assert loud.z == pytest.approx(before.z, rel=1e-3)
     assert best_token_neurons(model, [1], by="congruence")[0].neuron == NeuronId(1, 7)
