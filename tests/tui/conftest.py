@@ -1,0 +1,81 @@
+"""Shared by the tests of the command line: tiny models and a small corpus in folders, and a way to call it."""
+
+from __future__ import annotations
+
+import random
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny_models import tiny_hf, tiny_tokenizer
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from calls import ...`
+
+from calls import Call, Left, Places
+
+from headtorch.tui.cli import main
+
+WORDS = "the of and State States United Union Congress people Government apple pear tree has been just strong".split()
+
+
+def write_corpus(folder: Path, documents: int, words: int) -> Path:
+    """Documents of random words, so that none is a near-copy of another."""
+    folder.mkdir(parents=True)
+    draw = random.Random(documents)
+    for i in range(documents):
+        (folder / f"{i:03}.txt").write_text(" ".join(draw.choices(WORDS, k=words)))
+    return folder
+
+
+def save_model(family: str, folder: Path, silent: bool = False) -> Path:
+    """A tiny model as a Hugging Face folder; `silent`: its neuron L2.N5 never fires."""
+    hf = tiny_hf(family)
+    if silent:
+        with torch.no_grad():
+            mlp = hf.transformer.h[2].mlp.c_fc
+            mlp.weight[:, 5] = 0.0
+            mlp.bias[5] = -1.0
+    hf.save_pretrained(folder)
+    tiny_tokenizer().save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    """Models, corpus and data folders, shared so that each index is built once."""
+    root = tmp_path_factory.mktemp("cli")
+    return Places(
+        model=save_model("gpt2", root / "tiny", silent=True),
+        gated=save_model("llama", root / "gated"),
+        corpus=write_corpus(root / "texts", documents=16, words=120),
+        home=root / "home",
+        cache=root / "cache",
+    )
+
+
+@pytest.fixture
+def cli(places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Call:
+    """`cli("scan", "--json")`: run the command line in this process."""
+    monkeypatch.setenv("HEADTORCH_HOME", str(places.home))
+    monkeypatch.setenv("HEADTORCH_CACHE", str(places.cache))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+
+    def call(*args: object) -> Left:
+        monkeypatch.setattr(sys, "argv", ["headtorch", *map(str, args)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as left:
+            main()
+        out, err = capsys.readouterr()
+        code = left.value.code
+        return Left(code if isinstance(code, int) else 0, out, err)
+
+    return call
+
+
+@pytest.fixture
+def studied(cli: Call, places: Places) -> Call:
+    """`studied("prompts", …)`: a command on the tiny model and the small corpus."""
+    return lambda command, *args: cli(
+        command, "--model", places.model, "--corpus", places.corpus, "--context", 32, "--top-k", 16, *args
+    )
