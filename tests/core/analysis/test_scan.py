@@ -21,6 +21,7 @@ from headtorch.core.analysis.batching import bucket_length, plan_blocks
 from headtorch.core.analysis.index import ActivationIndex, merge
 from headtorch.core.analysis.places import WindowTable
 from headtorch.core.analysis.scan import scan
+from headtorch.core.analysis.setup import N_RANDOM
 from headtorch.core.errors import AddressError, DeviceError, Interrupted, StorageError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import Half, NeuronId
@@ -149,12 +150,12 @@ def test_random_positions_are_distinct_counted_positions_of_their_half_spread_ov
     index = scan(FakeModel(first_token=None), corpus, [0])
     for half in ("explain", "score"):
         places = index.random_positions(half)
-        assert len(set(zip(places.document, places.position, strict=True))) == len(places) == 512
+        assert len(set(zip(places.document, places.position, strict=True))) == len(places) == N_RANDOM
         assert {corpus.half(d) for d in places.document} == {half}
         assert places.position.min() >= 1  # without a first token, position 0 is row index 0
         starts = np.array([corpus.windows[w].start for w in places.window])
         assert ((places.position - starts >= 0) & (places.position - starts < 31)).all()
-        assert abs(places.position.mean() - 2000) < 4 * 4000 / math.sqrt(12 * 512)
+        assert abs(places.position.mean() - 2000) < 4 * 4000 / math.sqrt(12 * N_RANDOM)
 
 
 def test_batch_size_does_not_change_a_bit(tiny_model: Callable[..., LanguageModel]) -> None:
