@@ -11,6 +11,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
 
 from headtorch.core.engine.pipeline import STAGES, run_study
@@ -50,11 +51,13 @@ class Letters:
             explain_n=60,  # all there are: the strongest 20 are nearly all of the other pathway
         )
 
-    def run(self, name: str, watch: Watch = SILENT, **changed: object) -> StudyState:
+    def run(
+        self, name: str, watch: Watch = SILENT, model: LanguageModel | None = None, **changed: object
+    ) -> StudyState:
         """The state of the study after running what is left of it."""
         settings = msgspec.structs.replace(self.settings, **changed)
         with Study.create(name, settings) as study:
-            for _ in run_study(study, Workspace(settings, model=planted_model(), watch=watch)):
+            for _ in run_study(study, Workspace(settings, model=model or planted_model(), watch=watch)):
                 pass
         return study.state
 
@@ -258,3 +261,22 @@ def test_a_reject_list_that_takes_everything_is_said_so(letters: Letters) -> Non
     everything = tuple(f"L1.N{index}" for index in range(32))
     with pytest.raises(InputError, match="No neuron is left"):
         letters.run("rejected", reject_neurons=everything, layers="1")
+
+
+def test_a_model_of_random_weights_explains_nothing(letters: Letters) -> None:
+    hf, generator = planted_hf(), torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for parameter in hf.parameters():
+            parameter.copy_(0.4 * torch.randn(parameter.shape, generator=generator) if parameter.ndim == 2 else 0.0)
+        for name, parameter in hf.named_parameters():
+            if "ln_" in name and name.endswith("weight"):
+                parameter.fill_(1)
+    model = LanguageModel.from_hf(hf, planted_tokenizer(), name="planted")
+    state = letters.run("random", model=model, token_texts=(), neurons_limit=6, random_neurons=6, explain_n=20)
+    scores = list(state.scores.values())
+    known = [score.e for score in scores if score.e is not None]
+    assert state.finished is not None and len(known) >= 8
+    assert sum(known) / len(known) == pytest.approx(0.5, abs=0.1)
+    assert not any(validity.valid for validity in state.validity.values())
+    assert all(score.q is None or score.q > 0.05 for score in scores)
+    assert state.baseline["rules"].random.heads > 0 and state.baseline["rules"].interval is not None
