@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -26,6 +27,26 @@ class Places(NamedTuple):
     cache: Path
 
 
+WORDS = [
+    "the",
+    "of",
+    "and",
+    "State",
+    "States",
+    "United",
+    "Union",
+    "Congress",
+    "people",
+    "Government",
+    "apple",
+    "pear",
+    "tree",
+    "has",
+    "been",
+    "just",
+    "strong",
+]
+
 Call = Callable[..., Left]
 
 
@@ -42,3 +63,12 @@ def refusal(left: Left) -> str:
     assert left.err.startswith("headtorch: ") and left.err.count("\n") == 1 and left.err.endswith("\n"), left.err
     assert "Traceback" not in left.err
     return left.err.removeprefix("headtorch: ").strip()
+
+
+def write_corpus(folder: Path, documents: int, words: int) -> Path:
+    """Documents of random words, so that none is a near-copy of another."""
+    folder.mkdir(parents=True)
+    draw = random.Random(documents)
+    for i in range(documents):
+        (folder / f"{i:03}.txt").write_text(" ".join(draw.choices(WORDS, k=words)))
+    return folder

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 import sys
 from pathlib import Path
 
@@ -12,20 +11,9 @@ from tiny_models import tiny_hf, tiny_tokenizer
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from calls import ...`
 
-from calls import Call, Left, Places
+from calls import Call, Left, Places, write_corpus
 
 from headtorch.tui.cli import main
-
-WORDS = "the of and State States United Union Congress people Government apple pear tree has been just strong".split()
-
-
-def write_corpus(folder: Path, documents: int, words: int) -> Path:
-    """Documents of random words, so that none is a near-copy of another."""
-    folder.mkdir(parents=True)
-    draw = random.Random(documents)
-    for i in range(documents):
-        (folder / f"{i:03}.txt").write_text(" ".join(draw.choices(WORDS, k=words)))
-    return folder
 
 
 def save_model(family: str, folder: Path, silent: bool = False) -> Path:

@@ -103,7 +103,7 @@ def run(
     )
     if preset == "paper":
         asked = paper_settings(asked)
-    where = resolve(study or default_name(asked))
+    where = resolve(default_name(asked) if study is None else study)
     with progress_bars() as watch:
         workspace = Workspace(asked, device=device, watch=watch)
         if not (where / "study.json").exists():
@@ -131,6 +131,7 @@ def _check_pattern(explanation: str) -> None:
 def _check_question(workspace: Workspace) -> None:
     """Open model and corpus and look up what is asked for, so that a slip of the pen leaves no study behind."""
     asked = workspace.settings
+    workspace.layers  # noqa: B018 (reads them)
     workspace.tokens([*asked.token_texts, *asked.reject_tokens])
     workspace.neurons([*asked.neurons, *asked.reject_neurons])
     workspace.corpus  # noqa: B018 (opens it)

@@ -18,6 +18,8 @@ LAYERS = "last:2"
 
 def anchored(name: str) -> str:
     """A relative path that exists made absolute, so that it means the same from another folder; names stay."""
+    if name in {"", "demo", "sotu"}:
+        return name
     try:
         path = Path(name).expanduser()
         return str(path.resolve()) if ("/" in name or path.is_dir()) and path.exists() else name
@@ -50,7 +52,7 @@ def corpus_settings(
         text_field=text_field,
         docs=docs,
         tokens=tokens,
-        layers=layers or LAYERS,
+        layers=LAYERS if layers is None else layers,
         context=context,
         top_k=top_k,
         seed=seed,
