@@ -16,6 +16,7 @@ from headtorch.core.analysis.score import LabelledText, score_explanation, with_
 from headtorch.core.analysis.score_summary import GroupScores, compare_groups
 from headtorch.core.engine.stages import baseline_arrays, headline, prompt_rows
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import ExplanationError
 from headtorch.core.events import (
     AdjustedP,
     AnyEvent,
@@ -33,6 +34,7 @@ from headtorch.core.explain.me import MeExplainer
 from headtorch.core.explain.protocol import Explainer, explaining_examples
 from headtorch.core.explain.rules import RulesExplainer
 from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt, Score
+from headtorch.core.settings import Settings
 from headtorch.core.study.study import Study
 
 OTHERS = 3  # explanations of other heads judged as a control
@@ -46,8 +48,7 @@ ABLATED_PROMPTS = 20  # of each class
 def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """A rule for every head that is active on some prompts and not on others, from the explaining half."""
     state = study.state
-    mine = study.settings.explanation
-    explainer: Explainer = MeExplainer(mine) if mine is not None else RulesExplainer()
+    explainer = explainer_of(study.settings)
     for neuron, found in state.activity.items():
         prompts = state.prompts[neuron]
         looked_up = _looked_up(study, workspace, prompts, [activity.head for activity in found.heads])
@@ -57,6 +58,22 @@ def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             yield HeadExplained(
                 explanation=explainer.explain(neuron, activity.head, examples, target=state.neurons[neuron].token)
             )
+
+
+def explainer_of(settings: Settings) -> Explainer:
+    """The explainer that the settings name.
+
+    Raises ExplanationError where what it says could not be used or judged, so that this is known before any work.
+    """
+    if settings.explainer == "llm":
+        raise ExplanationError("A study explains with rules or with a pattern of yours: --explainer rules or me.")
+    if (settings.explainer == "me") != (settings.explanation is not None):
+        raise ExplanationError("--explainer me and --explanation go together: give both or neither.")
+    if settings.explanation is None:
+        return RulesExplainer()
+    mine = MeExplainer(settings.explanation)
+    RuleJudge()(mine.explain(NeuronId(0, 0), HeadId(0, 0), []), [])
+    return mine
 
 
 def _looked_up(

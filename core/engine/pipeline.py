@@ -8,7 +8,9 @@ from pathlib import Path
 
 from headtorch.core.engine import judging, stages
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
+from headtorch.core.settings import Settings
 from headtorch.core.study.report import write_report
 from headtorch.core.study.study import Study
 
@@ -31,10 +33,12 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
     """Run what is not done yet of a study that is open for writing, and write its report into `out`.
 
     Every event is on the disk when it is yielded. A stage that was interrupted starts again; finished ones are passed
-    over. Raises what the stages raise; the study then holds all that was yielded.
+    over. Raises what the stages raise; the study then holds all that was yielded. Settings that could not be carried
+    through raise InputError before any work.
     """
     started = time.monotonic()
     if not all(study.state.is_done(name) for name in STAGES):
+        _check(study.settings)
         yield from _logged(study, stages.open_model_and_corpus(study, workspace))
     for name, stage in STAGES.items():
         if not study.state.is_done(name):
@@ -44,6 +48,15 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
     yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
     if study.state.finished is None:
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
+
+
+def _check(settings: Settings) -> None:
+    judging.explainer_of(settings)
+    if settings.attribution == "dot" and settings.activity == "baseline":
+        raise InputError(
+            "The baseline of a head is measured in direct attribution, not in dot products; choose the activity rule "
+            "paper, top-k or share, or attribution direct."
+        )
 
 
 def _run_stage(study: Study, name: str, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:

@@ -12,7 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 import torch
-from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
+from planted import HEAD, LOOKED_UP, NEURON, SECOND_HEAD, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
 
 from headtorch.core.engine.pipeline import STAGES, run_study
 from headtorch.core.engine.workspace import Workspace
@@ -263,6 +263,32 @@ def test_a_reject_list_that_takes_everything_is_said_so(letters: Letters) -> Non
         letters.run("rejected", reject_neurons=everything, layers="1")
 
 
+def test_a_pattern_of_the_researcher_is_scored_like_a_rule(letters: Letters) -> None:
+    state = letters.run("mine", explainer="me", explanation=f"re:{LOOKED_UP}")
+    assert state.scores[NEURON, HEAD, "me"].e == 1.0
+    assert state.scores[NEURON, SECOND_HEAD, "me"].e == 0.0  # it is active where the other is not
+
+
+@pytest.mark.parametrize(
+    ("changed", "said"),
+    [
+        ({"explainer": "me", "explanation": "The text names a treaty."}, "needs a language model as its judge"),
+        ({"explainer": "me", "explanation": "re:("}, "is not a regular expression"),
+        ({"explainer": "me"}, "go together"),
+        ({"explanation": "re:treaty"}, "go together"),
+        ({"explainer": "llm"}, "explains with rules or with a pattern"),
+        ({"attribution": "dot"}, "baseline of a head is measured in direct attribution"),
+    ],
+)
+def test_settings_that_cannot_be_carried_through_are_refused_before_any_work(
+    letters: Letters, changed: dict[str, object], said: str
+) -> None:
+    name = f"refused {said[:12]}{len(changed)}"
+    with pytest.raises(InputError, match=said):
+        letters.run(name, **changed)
+    assert findings(Study.open(name).state) == findings(StudyState())
+
+
 def test_a_model_of_random_weights_explains_nothing(letters: Letters) -> None:
     hf, generator = planted_hf(), torch.Generator().manual_seed(0)
     with torch.no_grad():
@@ -272,10 +298,10 @@ def test_a_model_of_random_weights_explains_nothing(letters: Letters) -> None:
             if "ln_" in name and name.endswith("weight"):
                 parameter.fill_(1)
     model = LanguageModel.from_hf(hf, planted_tokenizer(), name="planted")
-    state = letters.run("random", model=model, token_texts=(), neurons_limit=6, random_neurons=6, explain_n=20)
+    state = letters.run("random", model=model, token_texts=(), neurons_limit=8, random_neurons=8, explain_n=20)
     scores = list(state.scores.values())
     known = [score.e for score in scores if score.e is not None]
-    assert state.finished is not None and len(known) >= 8
+    assert state.finished is not None and len(known) >= 6
     assert sum(known) / len(known) == pytest.approx(0.5, abs=0.1)
     assert not any(validity.valid for validity in state.validity.values())
     assert all(score.q is None or score.q > 0.05 for score in scores)
