@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headtorch.core.records import GatedSources, Parts, PromptAttribution
 from headtorch.core.text import visible_token
-from headtorch.tui.cli.output import print_table, print_text
+from headtorch.tui.cli.output import print_note, print_table, print_text
 
 TOP_HEADS = 8
 TOP_SOURCES = 2
@@ -15,7 +15,7 @@ EXACT = 1e-4  # of the larger of 1 and the pre-activation
 
 def print_attribution(record: PromptAttribution) -> None:
     """Print one prompt's attribution."""
-    print_text(f"{record.neuron} on: {''.join(record.tokens)}")
+    print_note(f"{record.neuron} on: {''.join(record.tokens)}")
     print_text(f"activation {record.activation:.3f}")
     if record.parts is not None:
         _print_read("pre-activation", record.parts, record.pre_activation, record.error)
@@ -42,7 +42,7 @@ def _print_read(name: str, parts: Parts, pre_activation: object, error: object) 
         ("MLPs", sum(parts.mlps)),
         ("bias", parts.bias),
     ]
-    print_text("  = " + " + ".join(f"{what} {value:.3f}" for what, value in terms))
+    print_note("  = " + " + ".join(f"{what} {value:.3f}" for what, value in terms))
 
 
 def _print_heads(record: PromptAttribution) -> None:

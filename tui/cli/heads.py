@@ -48,7 +48,7 @@ def attribute(
       headtorch attribute --neuron L3.N412 --top 5 --json
     """
     from headtorch.tui.cli.attribution import print_attribution
-    from headtorch.tui.cli.output import plain, print_json, print_text
+    from headtorch.tui.cli.output import plain, print_json, print_note
     from headtorch.tui.cli.progress import progress_bars
     from headtorch.tui.cli.workspaces import corpus_settings, firing_places, text_row, workspace_for
 
@@ -80,7 +80,7 @@ def attribute(
         return
     for record in records:
         print_attribution(record)
-    print_text(LEGEND)
+    print_note(LEGEND)
 
 
 def _attributions(
@@ -176,7 +176,7 @@ def ablate(
 
 def _print_ablation(found: Ablation, token: str) -> None:
     from headtorch.core.text import visible_token
-    from headtorch.tui.cli.output import print_table, print_text
+    from headtorch.tui.cli.output import print_note, print_table
 
     columns = ["n", "Δ log p", "Δ p", "Δ logit", "Δ rank", "Δ activation"]
     print_table(
@@ -188,6 +188,6 @@ def _print_ablation(found: Ablation, token: str) -> None:
         title=f"{found.head} replaced by {'0' if found.replacement == 'zero' else 'its mean'} for {found.neuron}, "
         f"token {visible_token(token)}",
     )
-    print_text("Δ: after − before, mean over the prompts, of the token's log probability, probability, logit and rank")
+    print_note("Δ: after − before, mean over the prompts, of the token's log probability, probability, logit and rank")
     if found.ks is not None:
-        print_text(f"Kolmogorov-Smirnov distance of Δ log p, active to inactive: {found.ks:.3f} (p = {found.ks_p:.1e})")
+        print_note(f"Kolmogorov-Smirnov distance of Δ log p, active to inactive: {found.ks:.3f} (p = {found.ks_p:.1e})")

@@ -55,7 +55,7 @@ def studies(json: options.Json = False) -> None:
       headtorch studies
     """
     from headtorch.core.study.study import list_studies
-    from headtorch.tui.cli.output import print_json, print_table
+    from headtorch.tui.cli.output import print_json, print_note, print_table
 
     found = list_studies()
     if json:
@@ -65,6 +65,9 @@ def studies(json: options.Json = False) -> None:
                 for s in found
             ]
         )
+        return
+    if not found:
+        print_note("No study yet; headtorch run makes one.")
         return
     print_table(
         [("study", "text"), ("neurons", "right"), ("scores", "right"), ("state", "text"), ("written", "left")],

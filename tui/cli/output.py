@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import shutil
 import sys
+import textwrap
 from collections.abc import Sequence
 
 import msgspec
@@ -45,7 +47,7 @@ def print_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[obje
     On a terminal "text" columns wrap to its width and the others stay whole. Elsewhere every row is one line.
     """
     if title:
-        print_text(title)
+        print_note(title)
     table = Table(box=None, pad_edge=False, header_style="bold")
     for heading, kind in columns:
         table.add_column(
@@ -65,6 +67,12 @@ def print_table(columns: Sequence[tuple[str, str]], rows: Sequence[Sequence[obje
 def print_text(text: str = "") -> None:
     """Print one line of text, made inert."""
     write(visible(text))
+
+
+def print_note(text: str) -> None:
+    """Print prose, made inert; on a terminal, lines end between words."""
+    lines = textwrap.wrap(visible(text), shutil.get_terminal_size().columns) if sys.stdout.isatty() else [visible(text)]
+    write("\n".join(lines))
 
 
 def write(text: str) -> None:

@@ -175,7 +175,7 @@ def print_summary(study: Study) -> None:
     """A table of the neurons, the best heads with their rules, and where the report is."""
     from headtorch.core.study.rows import score_rows, summary_rows
     from headtorch.core.text import visible_token
-    from headtorch.tui.cli.output import print_table, print_text
+    from headtorch.tui.cli.output import print_note, print_table, print_text
 
     rows = summary_rows(study.state)
     print_table(
@@ -206,7 +206,7 @@ def print_summary(study: Study) -> None:
         ],
         title="Neurons, the token each promotes, and how well its heads are explained",
     )
-    print_text(
+    print_note(
         "P(t): share of the neuron's top prompts that the token follows; heads: scorable of explained; "
         "median, best: their E, the mean of true positive and true negative rate (chance 0.5)"
     )
@@ -238,10 +238,10 @@ def print_summary(study: Study) -> None:
             ],
             title="Heads explained best, by the lower end of the interval (the best of many lean upwards)",
         )
-        print_text("n: prompts where the head is active + inactive; q: adjusted over all heads of the study")
+        print_note("n: prompts where the head is active + inactive; q: adjusted over all heads of the study")
         print_text()
     for comparison in study.state.baseline.values():
-        print_text(
+        print_note(
             f"Mean E: next-token neurons {_group(comparison.next_token)}; random neurons {_group(comparison.random)}."
         )
     print_text()
