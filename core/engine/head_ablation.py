@@ -13,6 +13,7 @@ from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import InputError
 from headtorch.core.records import Ablation, HeadId, NeuronId
 
 
@@ -52,9 +53,14 @@ def ablate_on_corpus(
     """The change on the neuron's `top` strongest prompts of each half, by whether the head is active there.
 
     A head is active where its attribution lies two of its own standard deviations above its mean on random positions.
+    Raises AddressError for a head that cannot feed the neuron, InputError for a neuron that never fires.
     """
     check_feeds(workspace.model, head, neuron)
     places = workspace.strongest_places(neuron, top)
+    if not places:
+        raise InputError(
+            f"{neuron} never fires on {workspace.corpus.corpus.name}; take another neuron or a larger corpus."
+        )
     rows = [workspace.row(document, position) for _, document, position, _, _ in places]
     base = baselines(workspace.model, workspace.random_rows, [neuron], watch=workspace.watch)
     headline = attribute(workspace.model, rows, [neuron] * len(rows), watch=workspace.watch).headline

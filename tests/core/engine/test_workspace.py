@@ -1,0 +1,95 @@
+"""The workspace of the planted circuit, and one head taken away on a text and on the corpus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
+
+from headtorch.core.analysis.ablation import Replacement
+from headtorch.core.engine.head_ablation import ablate_on_corpus, ablate_on_text
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import AddressError, InputError, TokenError
+from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.settings import Settings
+
+SILENT = NeuronId(2, 0)  # made so that it never fires
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
+    folder = tmp_path_factory.mktemp("letters")
+    for number, document in enumerate(one for one in planted_corpus(120) if one.kind != "both"):
+        (folder / f"{number:03d}.txt").write_text(document.text)
+    hf = planted_hf()
+    hf.transformer.h[SILENT.layer].mlp.c_fc.bias.data[SILENT.index] = -100
+    model = LanguageModel.from_hf(hf, planted_tokenizer(), name="planted")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADTORCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        yield Workspace(Settings(corpus=str(folder), layers="1-2", context=64), model=model)
+
+
+def test_the_index_is_at_hand_once_it_was_built(workspace: Workspace) -> None:
+    fresh = Workspace(workspace.settings, model=workspace.model)
+    assert fresh.index_at_hand() is None
+    assert fresh.index.blocks_left == 0
+    found = Workspace(workspace.settings, model=workspace.model).index_at_hand()
+    assert found is not None and found.key == fresh.index.key
+
+
+def test_the_strongest_places_are_the_trigger_behind_a_looked_up_word(workspace: Workspace) -> None:
+    model = workspace.model
+    every = workspace.strongest_places(NEURON, 10_000)
+    firing = [document for document in planted_corpus(120) if document.kind in ("treaty", "flag")]
+    assert len(every) == len(firing)
+    for neuron, document, position, window, activation in every:
+        row = workspace.row(document, position)
+        assert model.token_text(row[-1]) == TRIGGER and neuron == NEURON and activation > 0
+        assert row == [int(token) for token in workspace.corpus.windows[window].ids[: len(row)]]
+    assert [place[:4] for place in workspace.strongest_places(NEURON, 3)[:3]] == [place[:4] for place in every[:3]]
+
+
+def test_addresses_and_tokens_are_checked(workspace: Workspace) -> None:
+    assert workspace.neurons(["L1.N5", "l2n3"]) == [NeuronId(1, 5), NeuronId(2, 3)]
+    for address, said in (("L0.N5", "add its layer with --layers 0"), ("L1.N99", "no neuron"), ("5", "write it like")):
+        with pytest.raises(AddressError, match=said):
+            workspace.neurons([address])
+    assert (
+        workspace.target_token(NEURON, None) == workspace.tokens([TARGET])[0] == workspace.target_token(NEURON, TARGET)
+    )
+    for text in ("", "no such token"):
+        with pytest.raises(TokenError):
+            workspace.tokens([text])
+
+
+@pytest.mark.parametrize("replacement", ["zero", "mean"])
+def test_taking_the_head_away_on_the_corpus(workspace: Workspace, replacement: Replacement) -> None:
+    target = workspace.target_token(NEURON, None)
+    found = ablate_on_corpus(workspace, NEURON, HEAD, target, 100, replacement, "last")
+    kinds = [document.kind for document in planted_corpus(120)]
+    assert (found.active.n, found.inactive.n) == (kinds.count("treaty"), kinds.count("flag"))
+    assert found.active.delta_log_p is not None and found.active.delta_log_p < -3
+    assert found.inactive.delta_log_p is not None and abs(found.inactive.delta_log_p) < 0.1
+
+
+def test_taking_the_head_away_on_a_text(workspace: Workspace) -> None:
+    row = workspace.model.row(f"Today by{LOOKED_UP} law{TRIGGER}")
+    found = ablate_on_text(workspace, row, NEURON, HEAD, workspace.target_token(NEURON, None), "mean", "last")
+    assert (found.active.n, found.inactive.n, found.ks) == (1, 0, None)
+    assert found.active.delta_log_p is not None and found.active.delta_log_p < -3
+
+
+def test_a_head_that_cannot_feed_the_neuron_is_refused(workspace: Workspace) -> None:
+    for run in (
+        lambda: ablate_on_corpus(workspace, NEURON, HeadId(2, 0), 5, 10, "zero", "last"),
+        lambda: ablate_on_text(workspace, [0, 5, 6], NEURON, HeadId(2, 0), 5, "zero", "last"),
+    ):
+        with pytest.raises(AddressError):
+            run()
+
+
+def test_a_neuron_that_never_fires_has_no_prompts_to_take_a_head_away_on(workspace: Workspace) -> None:
+    with pytest.raises(InputError, match=r"L2\.N0 never fires"):
+        ablate_on_corpus(workspace, SILENT, HEAD, 5, 10, "zero", "last")
