@@ -41,5 +41,15 @@ def root(
     """Find the attention heads that light a neuron."""
 
 
-for command in (run, neurons, scan, prompts, attribute, ablate, models, corpora, studies):
-    app.command()(command)
+for command, summary in (
+    (run, "Study tokens from neurons to a scored report."),
+    (neurons, "Find the neurons that promote a token."),
+    (scan, "Build or resume the activation index."),
+    (prompts, "Show the prompts that fire a neuron most."),
+    (attribute, "Split a pre-activation over heads and more."),
+    (ablate, "Take a head away and see what changes."),
+    (models, "List the models at hand."),
+    (corpora, "List the corpora at hand."),
+    (studies, "List the studies."),
+):
+    app.command(short_help=summary)(command)
