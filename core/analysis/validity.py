@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -167,22 +168,27 @@ def end_activations(model: LanguageModel, rows: Rows, layer: int) -> NDArray[np.
 
 
 def final_scales(model: LanguageModel, rows: Rows) -> NDArray[np.float64]:
-    """σ of the final norm at the last position of each row, [row]."""
+    """σ of the final norm at the last position of each row, [row]. No logits are made."""
     found = np.ones(len(rows))
     read: list[Tensor] = []
 
     def keep(module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
         read.append(inputs[0])
+        raise _FinalResidualRead
 
     handle = model.final_norm.register_forward_pre_hook(keep)
     try:
         for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
             chosen = [rows[i] for i in batch]
             ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)
-            read.clear()
-            model.logits(pad_rows(chosen, max(map(len, chosen)), model.device))
-            residual = read[-1][torch.arange(len(chosen)), ends]  # row d_model
+            with suppress(_FinalResidualRead):
+                model.logits(pad_rows(chosen, max(map(len, chosen)), model.device))
+            residual = read.pop()[torch.arange(len(chosen)), ends]  # row d_model
             found[batch] = model.final_scale(residual.float()).double().cpu().numpy()
     finally:
         handle.remove()
     return found
+
+
+class _FinalResidualRead(Exception):
+    """The final norm has been reached: the rest of the forward pass is not needed."""
