@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
 import hashlib
 import re
+import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
@@ -31,6 +34,7 @@ def open_model(name: str, *, revision: str | None = None, device: str = "auto", 
     """
     place = parse_device(device)
     kind = parse_dtype(dtype, place)
+    _keep_freed_memory()
     with quiet():
         source = find_source(name, revision)
         tokenizer = _load_tokenizer(source)
@@ -122,3 +126,12 @@ def _has_mps() -> bool:
 def _first_line(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
     return (lines[0] if lines else type(error).__name__)[:300].rstrip(".")
+
+
+def _keep_freed_memory() -> None:
+    """Have glibc keep what a batch frees for the next one; otherwise a tenth of a scan goes into page faults."""
+    if sys.platform == "linux":
+        with suppress(OSError, AttributeError):
+            libc = ctypes.CDLL("libc.so.6")
+            libc.mallopt(-3, 32 * 2**20)  # M_MMAP_THRESHOLD, its largest value
+            libc.mallopt(-1, 2**31 - 1)  # M_TRIM_THRESHOLD

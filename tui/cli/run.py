@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from headtorch.core.settings import Settings
     from headtorch.core.study.study import Study
 
-DEFAULT_TOKEN = " States"
+DEFAULT_TOKEN = " year"
 
 
 def run(
