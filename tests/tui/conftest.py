@@ -63,7 +63,12 @@ def cli(places: Places, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
 
 @pytest.fixture
 def studied(cli: Call, places: Places) -> Call:
-    """`studied("prompts", …)`: a command on the tiny model and the small corpus."""
-    return lambda command, *args: cli(
-        command, "--model", places.model, "--corpus", places.corpus, "--context", 32, "--top-k", 16, *args
-    )
+    """`studied("prompts", …)`: a command on the tiny model and the small corpus; a run is about " States"."""
+    small = ("--model", places.model, "--corpus", places.corpus, "--context", 32, "--top-k", 16)
+
+    def call(command: str, *args: object) -> Left:
+        named = {"--token", "--neuron"} & set(map(str, args))
+        about = ("--token", " States") if command == "run" and not named else ()
+        return cli(command, *small, *about, *args)
+
+    return call
