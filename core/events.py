@@ -105,6 +105,12 @@ class NeuronsFound(DurableEvent, frozen=True, kw_only=True):
     neurons: list[NextTokenNeuron]
 
 
+class NeuronVisited(DurableEvent, frozen=True, kw_only=True):
+    """A neuron looked at by name in a study that is about others; it takes no part in the study's scores and q."""
+
+    neuron: NextTokenNeuron
+
+
 class IndexReady(DurableEvent, frozen=True, kw_only=True):
     """Every activation of the layers is indexed, under the name `key`."""
 
@@ -235,6 +241,7 @@ AnyEvent: TypeAlias = (
     | ModelOpened
     | CorpusOpened
     | NeuronsFound
+    | NeuronVisited
     | IndexReady
     | PromptsFound
     | ValidityMeasured

@@ -20,6 +20,7 @@ from headtorch.core.events import (
     IndexReady,
     ModelOpened,
     NeuronsFound,
+    NeuronVisited,
     PromptsFound,
     ReportWritten,
     ScoresAdjusted,
@@ -58,6 +59,7 @@ class StudyState:
     model: ModelFacts | None = None
     corpus: CorpusOpened | None = None
     neurons: dict[NeuronId, NextTokenNeuron] = field(default_factory=dict)  # in the order found, baseline included
+    visited: dict[NeuronId, NextTokenNeuron] = field(default_factory=dict)  # looked at beside the study's own
     index: IndexReady | None = None
     prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)
     dropped: dict[NeuronId, int] = field(default_factory=dict)  # near-duplicate prompts
@@ -86,6 +88,8 @@ class StudyState:
                 self.corpus = event
             case NeuronsFound(neurons=neurons):
                 self.neurons = {found.neuron: found for found in neurons}
+            case NeuronVisited(neuron=found):
+                self.visited[found.neuron] = found
             case IndexReady():
                 self.index = event
             case PromptsFound(neuron=neuron, prompts=prompts, dropped_near_duplicates=dropped):
