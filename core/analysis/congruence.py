@@ -245,10 +245,11 @@ def random_neurons(
     return rows
 
 
-def best_token(model: LanguageModel, neuron: NeuronId) -> int:
-    """The token that a neuron is most congruent with."""
-    columns = Unembedding(model).columns(range(model.facts.d_vocab))
-    return int((output_weights(model, neuron.layer)[neuron.index] @ columns).argmax())
+def best_token(model: LanguageModel, neuron: NeuronId) -> tuple[int, int]:
+    """The token that a neuron promotes most, and the sign of the activation that does it (−1: gated MLPs only)."""
+    c = output_weights(model, neuron.layer)[neuron.index] @ Unembedding(model).columns(range(model.facts.d_vocab))
+    negative = model.facts.gated and float(-c.min()) > float(c.max())
+    return (int(c.argmin()), -1) if negative else (int(c.argmax()), 1)
 
 
 def is_spaced_word(token: str) -> bool:

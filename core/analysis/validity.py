@@ -15,6 +15,7 @@ from headtorch.core.analysis.ablation import ablate_neuron
 from headtorch.core.analysis.batching import length_batches, pad_rows
 from headtorch.core.analysis.congruence import Unembedding, output_weights
 from headtorch.core.analysis.index import ActivationIndex
+from headtorch.core.analysis.ranking import Ranking
 from headtorch.core.analysis.statistics import auroc
 from headtorch.core.corpus.tokens import TokenizedCorpus
 from headtorch.core.model.language_model import LanguageModel
@@ -33,10 +34,19 @@ Rows = list[list[int]]
 class Validator:
     """Measures `Validity` of neurons of one model on one corpus; what neurons share is computed once."""
 
-    def __init__(self, model: LanguageModel, corpus: TokenizedCorpus, index: ActivationIndex, *, seed: int = 0) -> None:
+    def __init__(
+        self,
+        model: LanguageModel,
+        corpus: TokenizedCorpus,
+        index: ActivationIndex,
+        *,
+        ranking: Ranking | None = None,
+        seed: int = 0,
+    ) -> None:
         self.model = model
         self.corpus = corpus
         self.index = index
+        self.ranking = ranking or Ranking(model, corpus, index)
         self.seed = seed
 
     def measure(self, row: NextTokenNeuron, *, watch: Watch = SILENT) -> Validity | None:
@@ -68,7 +78,7 @@ class Validator:
         """(document, position) of the TOP strongest firings, strongest first, without places where it is silent."""
         found = []
         for half in ("explain", "score"):
-            top = self.index.top(row.neuron, half, row.sign, k=TOP)
+            top = self.ranking.top(row.neuron, half, row.sign, k=TOP)
             found += [
                 (-row.sign * float(activation), int(document), int(position))
                 for activation, document, position in zip(top.activation, top.document, top.position, strict=True)

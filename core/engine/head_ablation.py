@@ -13,7 +13,6 @@ from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.errors import InputError
 from headtorch.core.records import Ablation, HeadId, NeuronId
 
 
@@ -56,15 +55,11 @@ def ablate_on_corpus(
     Raises AddressError for a head that cannot feed the neuron, InputError for a neuron that never fires.
     """
     check_feeds(workspace.model, head, neuron)
-    places = workspace.strongest_places(neuron, top)
-    if not places:
-        raise InputError(
-            f"{neuron} never fires on {workspace.corpus.corpus.name}; take another neuron or a larger corpus."
-        )
-    rows = [workspace.row(document, position) for _, document, position, _, _ in places]
+    rows = [workspace.row(place.document, place.position) for place in workspace.strongest_places(neuron, top)]
     base = baselines(workspace.model, workspace.random_rows, [neuron], watch=workspace.watch)
     headline = attribute(workspace.model, rows, [neuron] * len(rows), watch=workspace.watch).headline
-    active = active_heads(headline.astype(np.float64), base.mean[0], base.sd[0])[:, head.layer, head.index]
+    sign = workspace.firing_sign(neuron)
+    active = active_heads(headline.astype(np.float64), base.mean[0], base.sd[0], sign=sign)[:, head.layer, head.index]
     return ablate_head(
         workspace.model,
         rows,

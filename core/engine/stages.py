@@ -15,7 +15,7 @@ from headtorch.core.analysis.activity import choose_heads, head_activities
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
-from headtorch.core.analysis.trim import collapse, trim
+from headtorch.core.analysis.trim import Place, collapse, trim
 from headtorch.core.analysis.validity import Validator
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
@@ -34,9 +34,6 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import Half, HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.study.study import Study
-
-Places = list[tuple[NeuronId, int, int, int, float]]  # neuron, document, position, window, full activation
-
 
 def open_model_and_corpus(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """What is studied, and a refusal when it is no longer what the study began with."""
@@ -105,6 +102,7 @@ def trim_prompts(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """The strongest prompts of every neuron, trimmed together, near-duplicates collapsed."""
     settings, state = study.settings, study.state
     wanted: dict[Half, int] = {"explain": settings.explain_n, "score": 2 * settings.score_n}
+    workspace.ranking.prepare([(row.neuron, row.sign) for row in state.neurons.values()], workspace.watch)
     chosen = {
         (neuron, half): _distinct_places(workspace, row, half, count)
         for neuron, row in state.neurons.items()
@@ -126,14 +124,14 @@ def trim_prompts(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             yield Warned(text="It never fires on this corpus, so it has no prompts.", neuron=neuron)
 
 
-def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, count: int) -> tuple[Places, int]:
+def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, count: int) -> tuple[list[Place], int]:
     """The `count` strongest places in as many clusters of documents, and how many were passed over on the way.
 
     What is passed over would be collapsed after trimming all the same; this saves trimming it.
     """
-    top = workspace.index.top(row.neuron, half, row.sign)
+    top = workspace.ranking.top(row.neuron, half, row.sign)
     clusters: set[int] = set()
-    places: Places = []
+    places: list[Place] = []
     passed = 0
     for document, position, window, activation in zip(
         top.document, top.position, top.window, top.activation, strict=True
@@ -145,13 +143,15 @@ def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, cou
             passed += 1
             continue
         clusters.add(cluster)
-        places.append((row.neuron, int(document), int(position), int(window), float(activation)))
+        places.append(Place(row.neuron, int(document), int(position), int(window), float(activation)))
     return places, passed
 
 
 def validate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """Whether each neuron predicts its token on the corpus."""
-    validator = Validator(workspace.model, workspace.corpus, workspace.index, seed=study.settings.seed)
+    validator = Validator(
+        workspace.model, workspace.corpus, workspace.index, ranking=workspace.ranking, seed=study.settings.seed
+    )
     rows = list(study.state.neurons.values())
     for done, row in enumerate(rows):
         workspace.watch.progress("validity", done, len(rows), "neurons")

@@ -9,14 +9,16 @@ from pathlib import Path
 from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, index_file_name
 from headtorch.core.analysis.places import HALVES, Places
+from headtorch.core.analysis.ranking import Ranking
 from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.setup import index_key
+from headtorch.core.analysis.trim import Place
 from headtorch.core.analysis.validity import context_row
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.storage import corpora_folder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
-from headtorch.core.errors import AddressError, TokenError
+from headtorch.core.errors import AddressError, InputError, TokenError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
 from headtorch.core.records import NeuronId
@@ -84,6 +86,11 @@ class Workspace:
             watch=self.watch,
         )
 
+    @cached_property
+    def ranking(self) -> Ranking:
+        """Where each neuron fires most, by activations in fp32."""
+        return Ranking(self.model, self.corpus, self.index)
+
     def index_at_hand(self) -> ActivationIndex | None:
         """The index if it is finished already; None where it would have to be built."""
         if not any(index_folder().glob("*")):
@@ -116,19 +123,34 @@ class Workspace:
         if text is not None:
             return self.tokens([text])[0]
         self.model.check_neuron(neuron)
-        return best_token(self.model, neuron)
+        return best_token(self.model, neuron)[0]
 
-    def strongest_places(self, neuron: NeuronId, count: int) -> list[tuple[NeuronId, int, int, int, float]]:
-        """(neuron, document, position, window, activation) of the `count` strongest firings in each half."""
-        tops = [self.index.top(neuron, half, k=count) for half in HALVES]
-        return [
-            (neuron, int(document), int(position), int(window), float(activation))
+    def firing_sign(self, neuron: NeuronId) -> int:
+        """The sign of the activation that promotes the neuron's best token: 1, or −1 for some neurons of gated MLPs."""
+        self.model.check_neuron(neuron)
+        return best_token(self.model, neuron)[1] if self.model.facts.gated else 1
+
+    def strongest_places(self, neuron: NeuronId, count: int) -> list[Place]:
+        """The `count` strongest firings in each half, of the sign that promotes the neuron's best token.
+
+        Raises InputError for a neuron that never fires so.
+        """
+        sign = self.firing_sign(neuron)
+        tops = [self.ranking.top(neuron, half, sign, k=count) for half in HALVES]
+        places = [
+            Place(neuron, int(document), int(position), int(window), float(activation))
             for top in tops
             for document, position, window, activation in zip(
                 top.document, top.position, top.window, top.activation, strict=True
             )
-            if activation > 0
+            if sign * activation > 0
         ]
+        if not places:
+            raise InputError(
+                f"{neuron} never fires{' negatively' if sign < 0 else ''} on {self.corpus.corpus.name}; "
+                "take another neuron or a larger corpus."
+            )
+        return places
 
     def row(self, document: int, position: int) -> list[int]:
         """The full context of a place: the row of its window up to `position`."""

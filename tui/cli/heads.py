@@ -50,7 +50,7 @@ def attribute(
     from headtorch.tui.cli.attribution import print_attribution
     from headtorch.tui.cli.output import plain, print_json, print_note
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, firing_places, text_row, workspace_for
+    from headtorch.tui.cli.workspaces import corpus_settings, text_row, workspace_for
 
     if (prompt is None) == (top is None):
         raise InputError("Give either --prompt TEXT or --top N.")
@@ -72,8 +72,8 @@ def attribute(
         if prompt is not None:
             rows = [text_row(workspace, prompt)]
         else:
-            places = firing_places(workspace, address, top or 1)
-            rows = [workspace.row(document, position) for _, document, position, _, _ in places]
+            places = workspace.strongest_places(address, top or 1)
+            rows = [workspace.row(place.document, place.position) for place in places]
         records = _attributions(workspace, address, rows, watch)
     if json:
         print_json([plain(record) for record in records])
@@ -142,7 +142,7 @@ def ablate(
     from headtorch.core.records import HeadId
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, firing_places, text_row, workspace_for
+    from headtorch.tui.cli.workspaces import corpus_settings, text_row, workspace_for
 
     target = HeadId.parse(head)
     settings = corpus_settings(
@@ -166,7 +166,6 @@ def ablate(
             row = text_row(workspace, prompt)
             found = ablate_on_text(workspace, row, address, target, token_id, replacement, position)
         else:
-            firing_places(workspace, address, top)
             found = ablate_on_corpus(workspace, address, target, token_id, top, replacement, position)
     if json:
         print_json(found)

@@ -103,7 +103,7 @@ def prompts(
     from headtorch.core.text import visible_token
     from headtorch.tui.cli.output import print_json, print_table, print_text
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, firing_places, workspace_for
+    from headtorch.tui.cli.workspaces import corpus_settings, workspace_for
 
     settings = corpus_settings(
         model=model,
@@ -120,7 +120,7 @@ def prompts(
     )
     with progress_bars() as watch:
         workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
-        places = firing_places(workspace, address, top)
+        places = workspace.strongest_places(address, top)
         rows = trimmed(workspace.model, workspace.corpus, places, method=trim, watch=watch)
         kept, dropped = collapse(rows, workspace.corpus)
     if json:

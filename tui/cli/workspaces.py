@@ -81,16 +81,6 @@ def workspace_for(
     return workspace, address
 
 
-def firing_places(workspace: Workspace, neuron: NeuronId, count: int) -> list[tuple[NeuronId, int, int, int, float]]:
-    """The strongest firings of each half; raises InputError for a neuron that never fires."""
-    places = workspace.strongest_places(neuron, count)
-    if not places:
-        raise InputError(
-            f"{neuron} never fires on {workspace.corpus.corpus.name}; take another neuron or a larger corpus."
-        )
-    return places
-
-
 def text_row(workspace: Workspace, text: str) -> list[int]:
     """The row of a text; raises InputError where it is empty or longer than the model's context."""
     row = workspace.model.row(text)

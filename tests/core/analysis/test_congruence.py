@@ -258,9 +258,12 @@ def test_the_papers_filter_keeps_words_behind_a_space() -> None:
 
 
 def test_the_best_token_of_one_neuron_is_that_of_the_search() -> None:
-    model = model_of("gpt2")
-    for row in best_token_neurons(model, [1], limit=5):
-        assert best_token(model, row.neuron) == row.token_id
+    for family in ("gpt2", "llama"):
+        model = model_of(family)
+        found = best_token_neurons(model, [1])
+        assert {row.sign for row in found} == ({1, -1} if model.facts.gated else {1})
+        for row in found:
+            assert best_token(model, row.neuron) == (row.token_id, row.sign)
 
 
 def test_the_random_baseline_follows_the_seed_and_leaves_out_what_was_found() -> None:
