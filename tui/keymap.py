@@ -1,0 +1,112 @@
+"""Every command of the interface, declared once: bindings, footer, palette, help and the user's own keys follow.
+
+A command belongs to one place: a screen, a pane, or "list" for all that have a cursor. Its id is `place.name`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from textual.binding import Binding
+
+
+@dataclass(frozen=True)
+class Command:
+    """One thing a key does. `help` is a whole phrase for the help and the palette; `label` the footer's word."""
+
+    place: str
+    name: str
+    keys: str  # separated by commas, as Textual writes them
+    action: str
+    label: str
+    help: str
+    footer: bool = False
+    shown_key: str | None = None
+    palette: bool = True
+
+    @property
+    def id(self) -> str:
+        """What the user's configuration calls it."""
+        return f"{self.place}.{self.name}"
+
+
+COMMANDS: tuple[Command, ...] = (
+    # every list
+    Command("list", "down", "j,down", "cursor(1)", "down", "one line down", palette=False),
+    Command("list", "up", "k,up", "cursor(-1)", "up", "one line up", palette=False),
+    Command("list", "half-page-down", "ctrl+d,pagedown", "half_page(1)", "half page down", "half a page down", palette=False),
+    Command("list", "half-page-up", "ctrl+u,pageup", "half_page(-1)", "half page up", "half a page up", palette=False),
+    Command("list", "first", "home,g", "first", "first", "to the first line (g twice works too)", palette=False),
+    Command("list", "last", "G,end", "last", "last", "to the last line", palette=False),
+    Command("list", "choose", "enter", "choose", "deeper", "go deeper", footer=True, shown_key="⏎", palette=False),
+    # the workbench
+    Command("workbench", "back", "escape,backspace", "back", "back", "go back up", footer=True, shown_key="esc"),
+    Command("workbench", "next-pane", "tab", "next_pane(1)", "next pane", "focus the next pane"),
+    Command("workbench", "previous-pane", "shift+tab", "next_pane(-1)", "previous pane", "focus the pane before"),
+    Command("workbench", "pane-1", "1", "pane(1)", "neurons", "focus the neurons", palette=False),
+    Command("workbench", "pane-2", "2", "pane(2)", "prompts", "focus the prompts", palette=False),
+    Command("workbench", "pane-3", "3", "pane(3)", "heads", "focus the heads", palette=False),
+    Command("workbench", "pane-4", "4", "pane(4)", "detail", "focus the detail", palette=False),
+    Command("workbench", "go-to", "colon", "go_to", "go to", "go to a neuron (L3.N412), a head (L2.H4) or a token", footer=True, shown_key=":"),
+    Command("workbench", "shading", "m", "cycle_shading", "shading", "shade tokens by activation, by what the head took from them, or by its attention", footer=True),
+    Command("workbench", "full", "f", "toggle_full", "full text", "show prompts trimmed or with their whole context"),
+    Command("workbench", "zoom", "z", "zoom", "zoom", "give the focused pane the whole screen"),
+    Command("workbench", "explain", "e", "explain", "explain", "explain the selected head and score it on unseen prompts", footer=True),
+    Command("workbench", "ablate", "a", "ablate", "ablate", "take the selected head away and see what changes", footer=True),
+    Command("workbench", "bookmark", "b", "bookmark", "mark", "set or take away a bookmark on the neuron", footer=True),
+    Command("workbench", "note", "n", "note", "note", "write a note about the neuron, or the head of it"),
+    Command("workbench", "try-text", "t", "try_text", "try text", "try a text of your own on the neuron and the head", footer=True),
+    Command("workbench", "document", "o", "document", "document", "open the whole document at the prompt"),
+    Command("workbench", "copy", "y", "copy", "copy", "copy what the focused pane has selected"),
+    Command("workbench", "export", "x", "export", "export", "write the report of the study", footer=True),
+    Command("workbench", "restart-engine", "R", "restart_engine", "restart engine", "start the engine again after it ended"),
+    Command("workbench", "stop", "ctrl+x", "stop_work", "stop", "stop the running work; what is finished is kept"),
+    Command("workbench", "pick", "P", "pick", "new study", "pick another model, token or study"),
+    # panes
+    Command("neurons", "filter", "slash", "filter", "filter", "filter by token, layer (L3), kind or address", footer=True, shown_key="/"),
+    Command("neurons", "sort", "s", "sort", "sort", "sort by the next column; S turns the order round"),
+    Command("neurons", "reverse", "S", "reverse", "reverse", "turn the order round"),
+    Command("neurons", "all", "A", "toggle_all", "all neurons", "show every neuron of the layers, or the study's only"),
+    Command("neurons", "random", "r", "toggle_random", "random", "show or hide the random neurons"),
+    Command("prompts", "left", "h,left", "shift(-1)", "left", "shift long prompts to see their beginning", palette=False),
+    Command("prompts", "right", "l,right", "shift(1)", "right", "shift long prompts back", palette=False),
+    Command("prompts", "search", "slash", "search", "search", "search the prompts", footer=True, shown_key="/"),
+    Command("prompts", "search-next", "N", "search_next", "next match", "to the next match"),
+    Command("heads", "left", "h,left", "move(0,-1)", "left", "one head to the left", palette=False),
+    Command("heads", "right", "l,right", "move(0,1)", "right", "one head to the right", palette=False),
+    Command("heads", "up", "k,up", "move(1,0)", "up", "one layer up", palette=False),
+    Command("heads", "down", "j,down", "move(-1,0)", "down", "one layer down", palette=False),
+    Command("heads", "strongest", "s", "strongest", "strongest", "to the next strongest head"),
+    Command("heads", "scope", "p", "scope", "one prompt", "all prompts, or the selected prompt only"),
+    Command("heads", "choose", "enter", "choose", "deeper", "look at the head's explanation", footer=True, shown_key="⏎", palette=False),
+    Command("detail", "next-tab", "l,right", "tab(1)", "next tab", "the next tab", palette=False),
+    Command("detail", "previous-tab", "h,left", "tab(-1)", "previous tab", "the tab before", palette=False),
+    Command("detail", "down", "j,down", "scroll_lines(1)", "down", "scroll down", palette=False),
+    Command("detail", "up", "k,up", "scroll_lines(-1)", "up", "scroll up", palette=False),
+    # everywhere
+    Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
+    Command("app", "theme", "T", "change_theme", "theme", "the next theme"),
+    Command("app", "quit", "q,ctrl+q", "quit", "quit", "leave; the study keeps everything", footer=True),
+)  # fmt: skip
+
+
+def bindings(*places: str) -> list[Binding]:
+    """Textual's bindings of the commands of these places."""
+    return [
+        Binding(
+            command.keys,
+            command.action,
+            command.label,
+            show=command.footer,
+            key_display=command.shown_key,
+            id=command.id,
+            tooltip=command.help,
+        )
+        for command in COMMANDS
+        if command.place in places
+    ]
+
+
+def commands_of(*places: str) -> list[Command]:
+    """The commands of these places, in the order declared."""
+    return [command for command in COMMANDS if command.place in places]

@@ -1,0 +1,406 @@
+"""What the workbench shows: the fold of a study, what is live beside it, and what is selected. Knows no widget.
+
+The engine's messages go in through `take`, the user's choices through `select_…`; both return the topics that changed,
+and the panes of those topics are drawn again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal, Protocol
+
+from headtorch.core.engine.protocol import (
+    AblateHead,
+    AnyMessage,
+    Cancel,
+    ExplainHead,
+    FindHeadRoles,
+    Happened,
+    HeadRoles,
+    ListNeurons,
+    NeuronList,
+    OpenStudy,
+    ReadDocument,
+    Refused,
+    Request,
+    RequestCancelled,
+    RequestDone,
+    RequestFailed,
+    ShadePrompts,
+    Shading,
+    StudyReady,
+    VisitNeuron,
+)
+from headtorch.core.errors import HeadtorchError
+from headtorch.core.events import (
+    AnyEvent,
+    BestPrompts,
+    DeviceUse,
+    HeadAblated,
+    HeadActivityFound,
+    HeadExplained,
+    HeadsAttributed,
+    HeadScored,
+    NeuronsFound,
+    NeuronVisited,
+    Progress,
+    PromptsFound,
+    ScoresAdjusted,
+    StageFinished,
+    StageStarted,
+    ValidityMeasured,
+)
+from headtorch.core.records import Explanation, HeadId, NeuronId, NextTokenNeuron, Prompt, Score
+from headtorch.core.settings import Settings
+from headtorch.core.study.notes import NoteBook, subject_of
+from headtorch.core.study.state import StudyState
+from headtorch.core.study.study import Study
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+Topic = Literal["study", "neurons", "prompts", "heads", "detail", "progress"]
+ShadingMode = Literal["activation", "sources", "attention"]
+SHADING_MODES: tuple[ShadingMode, ...] = ("activation", "sources", "attention")
+EVERYTHING: frozenset[Topic] = frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"})
+
+_TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
+    NeuronsFound: frozenset({"neurons", "prompts", "heads", "detail", "study"}),
+    NeuronVisited: frozenset({"neurons"}),
+    PromptsFound: frozenset({"prompts", "detail"}),
+    BestPrompts: frozenset({"prompts"}),
+    ValidityMeasured: frozenset({"neurons", "detail"}),
+    HeadsAttributed: frozenset({"heads", "detail", "prompts"}),
+    HeadActivityFound: frozenset({"heads", "prompts", "detail"}),
+    HeadExplained: frozenset({"detail", "heads"}),
+    HeadScored: frozenset({"neurons", "detail", "heads"}),
+    ScoresAdjusted: frozenset({"detail"}),
+    HeadAblated: frozenset({"detail"}),
+    Progress: frozenset({"progress"}),
+    DeviceUse: frozenset({"progress"}),
+    StageStarted: frozenset({"progress"}),
+    StageFinished: frozenset({"progress", "detail"}),
+}
+
+
+class EngineLink(Protocol):
+    """How the session reaches an engine: the client of a process, or a fake one in tests."""
+
+    def next_id(self) -> int:
+        """A number that no earlier request had."""
+        ...
+
+    def send(self, request: Request) -> None:
+        """Hand a request over; never blocks."""
+        ...
+
+
+@dataclass
+class Selection:
+    """Where the user is looking."""
+
+    neuron: NeuronId | None = None
+    prompt: int = 0  # among the prompts of the neuron
+    head: HeadId | None = None
+    shading: ShadingMode = "activation"
+    full: bool = False  # whole contexts instead of kept tokens
+    one_prompt: bool = False  # heads of the selected prompt instead of the mean over all
+    deepest: int = 1  # the pane that Enter led to: 1 neurons, 2 prompts, 3 heads, 4 detail
+
+
+@dataclass
+class Session:
+    """One study on the screen."""
+
+    engine: EngineLink
+    on_notice: Callable[[str, bool], None] = lambda text, is_error: None
+    state: StudyState = field(default_factory=StudyState)
+    selection: Selection = field(default_factory=Selection)
+    study: Study | None = None  # open for reading: arrays and notes
+    progress: Progress | None = None
+    device: DeviceUse | None = None
+    best_prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)  # while the scan goes on
+    all_neurons: NeuronList | None = None
+    roles: HeadRoles | None = None
+    shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
+    notes: NoteBook = field(default_factory=NoteBook)
+    waiting: dict[int, Request] = field(default_factory=dict)  # requests without an end yet
+    failed: dict[tuple[str, object], str] = field(default_factory=dict)
+    _arrays: dict[str, dict[str, NDArray[np.generic]]] = field(default_factory=dict)
+
+    # what comes from the engine
+
+    def take(self, message: AnyMessage) -> frozenset[Topic]:
+        """Fold a message of the engine in; returns what changed."""
+        match message:
+            case StudyReady(folder=folder):
+                return self._study_ready(Path(folder))
+            case Happened(event=event):
+                return self._event(event)
+            case NeuronList():
+                self.all_neurons = message
+                return frozenset({"neurons"})
+            case HeadRoles():
+                self.roles = message
+                return frozenset({"heads", "detail"})
+            case Shading(neuron=neuron, head=head, full=full):
+                self.shadings[neuron, head, full] = message
+                return frozenset({"prompts", "detail"})
+            case RequestDone(request=number) | RequestCancelled(request=number):
+                self.waiting.pop(number, None)
+                return self._ended(number)
+            case RequestFailed(request=number, message=text):
+                request = self.waiting.pop(number, None)
+                if request is not None:
+                    self.failed[request_kind(request)] = text
+                self.on_notice(text, True)
+                return self._ended(number) | {"prompts", "heads", "detail"}
+            case Refused(reason=reason):
+                self.on_notice(f"The engine did not understand: {reason}", True)
+        return frozenset()
+
+    def _study_ready(self, folder: Path) -> frozenset[Topic]:
+        self.study = Study.open(folder)
+        self.state = self.study.state
+        self.notes = self._read_notes()
+        if self.selection.neuron is None and self.state.neurons:
+            self.select_neuron(next(iter(self.state.neurons)))
+        return EVERYTHING
+
+    def _event(self, event: AnyEvent) -> frozenset[Topic]:
+        if isinstance(event, Progress):
+            self.progress = event
+        elif isinstance(event, DeviceUse):
+            self.device = event
+        elif isinstance(event, BestPrompts):
+            self.best_prompts[event.neuron] = event.prompts
+        elif isinstance(event, PromptsFound):
+            self._forget_shadings(event.neuron)
+        self.state.apply(event)
+        topics = _TOPICS.get(type(event), frozenset({"study"}))
+        if isinstance(event, NeuronsFound) and event.neurons and self.selection.neuron not in self.state.neurons:
+            topics |= self.select_neuron(event.neurons[0].neuron)
+        elif isinstance(event, NeuronVisited):
+            topics |= self.select_neuron(event.neuron.neuron)
+        elif isinstance(event, PromptsFound | HeadsAttributed) and event.neuron == self.selection.neuron:
+            self.ask_shading()
+            if self.selection.head is None:
+                topics |= self._take_strongest_head()
+        return topics
+
+    def _ended(self, number: int) -> frozenset[Topic]:
+        if not any(isinstance(request, OpenStudy) for request in self.waiting.values()):
+            self.progress = None
+        return frozenset({"progress"})
+
+    def _forget_shadings(self, neuron: NeuronId) -> None:
+        for key in [key for key in self.shadings if key[0] == neuron]:
+            del self.shadings[key]
+
+    # what the user chooses
+
+    def select_neuron(self, neuron: NeuronId) -> frozenset[Topic]:
+        """Look at a neuron; its strongest head is selected with it."""
+        if neuron == self.selection.neuron:
+            return frozenset()
+        self.selection.neuron, self.selection.prompt, self.selection.head = neuron, 0, None
+        self._take_strongest_head()
+        self.ask_shading()
+        return frozenset({"study", "prompts", "heads", "detail", "neurons"})
+
+    def select_prompt(self, index: int) -> frozenset[Topic]:
+        """Look at one prompt of the neuron."""
+        self.selection.prompt = index
+        return frozenset({"detail", "heads"} if self.selection.one_prompt else {"detail"})
+
+    def select_head(self, head: HeadId) -> frozenset[Topic]:
+        """Look at one head."""
+        if head == self.selection.head:
+            return frozenset()
+        self.selection.head = head
+        self.ask_shading()
+        return frozenset({"study", "prompts", "heads", "detail"})
+
+    def _take_strongest_head(self) -> frozenset[Topic]:
+        neuron = self.selection.neuron
+        heads = self.state.heads(neuron) if neuron is not None else {}
+        explained = self.state.activity.get(neuron) if neuron is not None else None
+        if explained is not None and explained.heads:
+            self.selection.head = explained.heads[0].head
+        elif heads:
+            self.selection.head = next(iter(heads))
+        return frozenset({"heads", "detail", "study", "prompts"})
+
+    # what is asked of the engine
+
+    def ask(self, request: Request) -> int:
+        """Send a request that `new_id` numbered, and remember it until it ends."""
+        self.waiting[request.id] = request
+        self.engine.send(request)
+        return request.id
+
+    def new_id(self) -> int:
+        """The number of the next request."""
+        return self.engine.next_id()
+
+    def open_study(self, settings: Settings | None, where: str | None, device: str = "auto", run: bool = True) -> None:
+        """Begin or reopen a study; a study that is there is shown at once, before the engine answers."""
+        self.ask(OpenStudy(id=self.new_id(), settings=settings, where=where, device=device, run=run))
+
+    def ask_shading(self) -> None:
+        """Have the tokens of the present prompts shaded, once."""
+        chosen = self.selection
+        if chosen.neuron is None or not self.state.prompts.get(chosen.neuron) or not self._engine_has_study():
+            return
+        kind = ShadePrompts(id=0, neuron=chosen.neuron, head=chosen.head, full=chosen.full)
+        asked = {request_kind(request) for request in self.waiting.values()}
+        key = (chosen.neuron, chosen.head, chosen.full)
+        if key not in self.shadings and request_kind(kind) not in asked and request_kind(kind) not in self.failed:
+            self.ask(ShadePrompts(id=self.new_id(), neuron=chosen.neuron, head=chosen.head, full=chosen.full))
+
+    def _engine_has_study(self) -> bool:
+        return self.study is not None
+
+    def visit(self, neuron: NeuronId) -> None:
+        """Look at a neuron that the study does not have."""
+        self.ask(VisitNeuron(id=self.new_id(), neuron=neuron))
+
+    def ask_all_neurons(self) -> None:
+        """List every neuron of the layers, once."""
+        if self.all_neurons is None and not self.is_waiting(ListNeurons):
+            self.ask(ListNeurons(id=self.new_id()))
+
+    def ask_roles(self) -> None:
+        """Find what the heads are known as, once."""
+        if self.roles is None and not self.is_waiting(FindHeadRoles):
+            self.ask(FindHeadRoles(id=self.new_id()))
+
+    def explain(self, explanation: str | None = None) -> None:
+        """Explain and score the selected head, by rules or by the user's own pattern."""
+        neuron, head = self.selection.neuron, self.selection.head
+        if neuron is not None and head is not None:
+            explainer: Literal["rules", "me"] = "rules" if explanation is None else "me"
+            self.ask(
+                ExplainHead(id=self.new_id(), neuron=neuron, head=head, explainer=explainer, explanation=explanation)
+            )
+
+    def ablate(self, replacement: Literal["zero", "mean"] = "mean", position: Literal["last", "all"] = "last") -> None:
+        """Take the selected head away on the neuron's prompts."""
+        neuron, head = self.selection.neuron, self.selection.head
+        if neuron is not None and head is not None:
+            self.ask(AblateHead(id=self.new_id(), neuron=neuron, head=head, replacement=replacement, position=position))
+
+    def read_document(self, document: int, neuron: NeuronId | None) -> int:
+        """Ask for a document; the answer carries the number returned."""
+        return self.ask(ReadDocument(id=self.new_id(), document=document, neuron=neuron))
+
+    def stop(self) -> bool:
+        """Cancel what is running; False where nothing is."""
+        running = list(self.waiting)
+        for number in running:
+            self.engine.send(Cancel(id=self.new_id(), target=number))
+        return bool(running)
+
+    def is_waiting(self, kind: type[Request]) -> bool:
+        """Whether a request of the kind has no end yet."""
+        return any(isinstance(request, kind) for request in self.waiting.values())
+
+    # what the panes read
+
+    def row(self, neuron: NeuronId | None = None) -> NextTokenNeuron | None:
+        """The neuron's row: the study's, or a visited one's."""
+        wanted = neuron or self.selection.neuron
+        if wanted is None:
+            return None
+        return self.state.neurons.get(wanted) or self.state.visited.get(wanted)
+
+    def prompts(self) -> list[Prompt]:
+        """The prompts of the selected neuron; the best so far while the scan goes on."""
+        neuron = self.selection.neuron
+        if neuron is None:
+            return []
+        return self.state.prompts.get(neuron) or self.best_prompts.get(neuron, [])
+
+    def prompt(self) -> Prompt | None:
+        """The selected prompt."""
+        prompts = self.prompts()
+        return prompts[self.selection.prompt] if self.selection.prompt < len(prompts) else None
+
+    def shading(self) -> Shading | None:
+        """How the tokens of the present prompts are shaded, when the engine has said it."""
+        chosen = self.selection
+        if chosen.neuron is None:
+            return None
+        found = self.shadings.get((chosen.neuron, chosen.head, chosen.full))
+        return found or self.shadings.get((chosen.neuron, None, chosen.full))
+
+    def arrays(self) -> dict[str, NDArray[np.generic]] | None:
+        """The selected neuron's attribution per prompt: "headline", "removal" [prompt, layer, head] and the parts."""
+        neuron = self.selection.neuron
+        event = self.state.attributed.get(neuron) if neuron is not None else None
+        if event is None or self.study is None:
+            return None
+        if event.artefact not in self._arrays:
+            try:
+                self._arrays[event.artefact] = self.study.load_arrays(event.artefact)
+            except HeadtorchError as error:
+                self.on_notice(str(error), True)
+                return None
+        return self._arrays[event.artefact]
+
+    def explanation(self) -> tuple[Explanation, Score | None] | None:
+        """The newest explanation of the selected head, with its score."""
+        chosen = self.selection
+        found = [
+            said
+            for (neuron, head, _), said in self.state.explanations.items()
+            if neuron == chosen.neuron and head == chosen.head
+        ]
+        if not found:
+            return None
+        said = found[-1]
+        return said, self.state.scores.get((said.neuron, said.head, said.explainer))
+
+    # notes and bookmarks
+
+    def subject(self) -> str:
+        """What a note is about now: the study, a neuron, or a head of it once the heads were entered."""
+        head = self.selection.head if self.selection.deepest >= 3 else None
+        return subject_of(self.selection.neuron, head)
+
+    def write_note(self, subject: str, text: str) -> frozenset[Topic]:
+        """Save a note at once."""
+        if self.study is not None:
+            self.study.notes.write(subject, text)
+            self.notes = self._read_notes()
+        return frozenset({"detail"})
+
+    def toggle_bookmark(self) -> frozenset[Topic]:
+        """Set or take away the bookmark of the selected neuron."""
+        if self.study is not None and self.selection.neuron is not None:
+            subject = subject_of(self.selection.neuron)
+            self.study.notes.bookmark(subject, subject not in self.notes.bookmarks)
+            self.notes = self._read_notes()
+        return frozenset({"neurons"})
+
+    def is_marked(self, neuron: NeuronId) -> bool:
+        """Whether the neuron has a bookmark."""
+        return str(neuron) in self.notes.bookmarks
+
+    def _read_notes(self) -> NoteBook:
+        if self.study is None:
+            return NoteBook()
+        try:
+            return self.study.notes.read()
+        except HeadtorchError as error:
+            self.on_notice(str(error), True)
+            return NoteBook()
+
+
+def request_kind(request: Request) -> tuple[str, object]:
+    """What makes two requests the same question."""
+    fields = tuple(getattr(request, name) for name in request.__struct_fields__ if name != "id")
+    return type(request).__name__, fields
