@@ -83,6 +83,11 @@ COMMANDS: tuple[Command, ...] = (
     Command("detail", "previous-tab", "h,left", "tab(-1)", "previous tab", "the tab before", palette=False),
     Command("detail", "down", "j,down", "scroll_lines(1)", "down", "scroll down", palette=False),
     Command("detail", "up", "k,up", "scroll_lines(-1)", "up", "scroll up", palette=False),
+    # a line to type in
+    Command("line", "cancel", "escape", "cancel", "back", "leave without a change", palette=False),
+    Command("line", "next-suggestion", "down,ctrl+n", "suggestion(1)", "next", "walk down the suggestions", palette=False),
+    Command("line", "previous-suggestion", "up", "suggestion(-1)", "previous", "walk up the suggestions", palette=False),
+    Command("line", "complete", "tab", "complete", "complete", "put the suggestion on the line", palette=False),
     # everywhere
     Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
     Command("app", "theme", "T", "change_theme", "theme", "the next theme"),
