@@ -11,8 +11,9 @@ for a large sum would not do: choosing makes their parts anticorrelated.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, fields
+from functools import partial
 
 import numpy as np
 import torch
@@ -22,15 +23,17 @@ from torch import Tensor
 
 from headtorch.core.analysis.attribution import half_rule
 from headtorch.core.analysis.decomposition import neuron_chunks, parts_of, read_weights
-from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.language_model import LanguageModel, Trace
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 ROWS_AT_ONCE = 64
 ROUNDING = 1e-6  # standard deviation / |mean| below which a neuron does not vary
 PARTS_BYTES = 128 * 2**20  # of the parts of one batch of rows × neurons, in fp64
+KEPT_BYTES = 512 * 2**20  # of traces
 
 Array = NDArray[np.float64]
+Rows = Sequence[Sequence[int]]
 
 
 @dataclass(frozen=True)
@@ -64,12 +67,43 @@ class Baselines:
         return total
 
 
+class KeptTraces:
+    """Traces of a model that are kept for the next time, within KEPT_BYTES; those used longest ago go first."""
+
+    def __init__(self, model: LanguageModel, limit: int = KEPT_BYTES) -> None:
+        self._model, self._limit = model, limit
+        self._kept: dict[tuple[int, tuple[tuple[int, ...], ...]], Trace] = {}
+        self._bytes = 0
+
+    def __call__(self, rows: Rows, layer: int) -> Trace:
+        key = (layer, tuple(map(tuple, rows)))
+        trace = self._kept.pop(key, None)
+        if trace is None:
+            trace = self._model.trace(rows, layer, sources=False)
+            self._bytes += _bytes(trace)
+        self._kept[key] = trace
+        while self._bytes > self._limit:
+            self._bytes -= _bytes(self._kept.pop(next(iter(self._kept))))
+        return trace
+
+
+def _bytes(trace: Trace) -> int:
+    tensors = [getattr(trace, field.name) for field in fields(Trace)]
+    return sum(tensor.nbytes for tensor in tensors if isinstance(tensor, Tensor))
+
+
 def baselines(
-    model: LanguageModel, rows: Sequence[Sequence[int]], neurons: Sequence[NeuronId], *, watch: Watch = SILENT
+    model: LanguageModel,
+    rows: Rows,
+    neurons: Sequence[NeuronId],
+    *,
+    trace: Callable[[Rows, int], Trace] | None = None,
+    watch: Watch = SILENT,
 ) -> Baselines:
     """Baselines of `neurons`, of any layers, over rows of token ids that each end at a random position.
 
-    Rows are traced once for each layer (once more for every chunk of neurons that does not fit in memory).
+    Rows are traced once for each layer (once more for every chunk of neurons that does not fit in memory). `trace`, a
+    `KeptTraces` of the model, makes that once for several calls.
 
     Raises:
         AddressError: the model has no such neuron.
@@ -79,6 +113,7 @@ def baselines(
         raise ValueError(f"Baselines need at least two rows, not {len(rows)}.")
     for neuron in neurons:
         model.check_neuron(neuron)
+    traced = trace or partial(model.trace, sources=False)
     found = _empty(model, neurons, len(rows))
     layers = sorted({neuron.layer for neuron in neurons})
     order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
@@ -90,7 +125,7 @@ def baselines(
             headline, shares = _Comoments(), _Comoments()
             for batch in batches:
                 watch.checkpoint()
-                _measure(model, [rows[i] for i in batch], layer, chunk, headline, shares)
+                _measure(model, traced([rows[i] for i in batch], layer), chunk, headline, shares)
                 if number == 0:
                     done += len(batch)
                     watch.progress("baselines", done, len(layers) * len(rows), "rows")
@@ -136,14 +171,8 @@ class _Comoments:
 
 
 def _measure(
-    model: LanguageModel,
-    rows: Sequence[Sequence[int]],
-    layer: int,
-    neurons: Sequence[int],
-    headline: _Comoments,
-    shares: _Comoments,
+    model: LanguageModel, trace: Trace, neurons: Sequence[int], headline: _Comoments, shares: _Comoments
 ) -> None:
-    trace = model.trace(rows, layer, sources=False)
     parts = parts_of(model, trace, read_weights(model, trace, neurons), paired=False)
     pre = _numpy(parts.pre_activation)  # row read neuron
     every = np.concatenate(

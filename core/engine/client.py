@@ -110,7 +110,7 @@ class EngineClient:
         self._stdin.write(line)
 
     def stop(self) -> None:
-        """Let the engine end, and return at once: it saves what it does and leaves within seconds. No more callbacks."""
+        """Let the engine end, and return at once: it saves its work and leaves within seconds. No more callbacks."""
         if self._stdin is not None:
             self._stdin.close()
         if self._follower is not None:

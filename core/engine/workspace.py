@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from headtorch.core.analysis.baselines import Baselines, KeptTraces, baselines
 from headtorch.core.analysis.congruence import best_token
-from headtorch.core.analysis.index import ActivationIndex, index_file_name
+from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
 from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.ranking import Ranking
-from headtorch.core.analysis.scan import scan
+from headtorch.core.analysis.scan import BestSoFar, scan
 from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.trim import Place
 from headtorch.core.analysis.validity import context_row
@@ -38,6 +39,7 @@ class Workspace:
         self.settings = settings
         self.device = device
         self.watch = watch
+        self.on_best: Callable[[BestSoFar], None] | None = None  # hears of the best places while a scan goes on
         if model is not None:
             self.model = model
 
@@ -84,6 +86,7 @@ class Workspace:
             seed=self.settings.seed,
             folder=index_folder(),
             watch=self.watch,
+            on_best=self.on_best,
         )
 
     @cached_property
@@ -93,9 +96,11 @@ class Workspace:
 
     def index_at_hand(self) -> ActivationIndex | None:
         """The index if it is finished already; None where it would have to be built."""
-        if not any(index_folder().glob("*")):
-            return None  # without opening the corpus
         layers = tuple(sorted(set(self.layers)))
+        neurons = self.model.facts.d_mlp * len(layers)
+        files = index_folder().glob("index-*.safetensors")
+        if not any(could_hold(path, layers, neurons, self.settings.top_k) for path in files):
+            return None  # without opening the corpus
         key = index_key(self.model, self.corpus, layers, top_k=self.settings.top_k, seed=self.settings.seed)
         path = index_folder() / index_file_name(key, range(len(self.corpus.windows)))
         return self.index if path.exists() and ActivationIndex.load(path).blocks_left == 0 else None
@@ -160,6 +165,14 @@ class Workspace:
     def random_rows(self) -> list[list[int]]:
         """Full contexts that end at random positions of the corpus, both halves, for baselines."""
         return self.rows_at(self.index.random_positions())
+
+    def baselines(self, neurons: Sequence[NeuronId]) -> Baselines:
+        """Baselines on the random rows; what neurons of a layer share is computed once, as far as memory allows."""
+        return baselines(self.model, self.random_rows, neurons, trace=self._traces, watch=self.watch)
+
+    @cached_property
+    def _traces(self) -> KeptTraces:
+        return KeptTraces(self.model)
 
     def rows_at(self, places: Places) -> list[list[int]]:
         """The full contexts of places."""
