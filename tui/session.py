@@ -120,6 +120,7 @@ class Session:
     state: StudyState = field(default_factory=StudyState)
     selection: Selection = field(default_factory=Selection)
     study: Study | None = None  # open for reading: arrays and notes
+    ready: bool = False  # the engine has this study and answers about it
     progress: Progress | None = None
     device: DeviceUse | None = None
     best_prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)  # while the scan goes on
@@ -137,7 +138,8 @@ class Session:
         """Fold a message of the engine in; returns what changed."""
         match message:
             case StudyReady(folder=folder):
-                return self._study_ready(Path(folder))
+                self.ready = True
+                return self.replay(Path(folder))
             case Happened(event=event):
                 return self._event(event)
             case NeuronList():
@@ -162,8 +164,9 @@ class Session:
                 self.on_notice(f"The engine did not understand: {reason}", True)
         return frozenset()
 
-    def _study_ready(self, folder: Path) -> frozenset[Topic]:
-        self.study = Study.open(folder)
+    def replay(self, where: str | Path) -> frozenset[Topic]:
+        """Show a study as it is on the disk. Raises StudyError for one that cannot be read."""
+        self.study = Study.open(where)
         self.state = self.study.state
         self.notes = self._read_notes()
         if self.selection.neuron is None and self.state.neurons:
@@ -247,22 +250,20 @@ class Session:
         return self.engine.next_id()
 
     def open_study(self, settings: Settings | None, where: str | None, device: str = "auto", run: bool = True) -> None:
-        """Begin or reopen a study; a study that is there is shown at once, before the engine answers."""
+        """Have the engine begin or reopen a study."""
+        self.ready = False
         self.ask(OpenStudy(id=self.new_id(), settings=settings, where=where, device=device, run=run))
 
     def ask_shading(self) -> None:
         """Have the tokens of the present prompts shaded, once."""
         chosen = self.selection
-        if chosen.neuron is None or not self.state.prompts.get(chosen.neuron) or not self._engine_has_study():
+        if chosen.neuron is None or not self.state.prompts.get(chosen.neuron) or not self.ready:
             return
         kind = ShadePrompts(id=0, neuron=chosen.neuron, head=chosen.head, full=chosen.full)
         asked = {request_kind(request) for request in self.waiting.values()}
         key = (chosen.neuron, chosen.head, chosen.full)
         if key not in self.shadings and request_kind(kind) not in asked and request_kind(kind) not in self.failed:
             self.ask(ShadePrompts(id=self.new_id(), neuron=chosen.neuron, head=chosen.head, full=chosen.full))
-
-    def _engine_has_study(self) -> bool:
-        return self.study is not None
 
     def visit(self, neuron: NeuronId) -> None:
         """Look at a neuron that the study does not have."""
@@ -296,6 +297,12 @@ class Session:
     def read_document(self, document: int, neuron: NeuronId | None) -> int:
         """Ask for a document; the answer carries the number returned."""
         return self.ask(ReadDocument(id=self.new_id(), document=document, neuron=neuron))
+
+    def engine_ended(self) -> frozenset[Topic]:
+        """Nothing is running any more; what was shown stays."""
+        self.waiting.clear()
+        self.ready, self.progress, self.device = False, None, None
+        return EVERYTHING
 
     def stop(self) -> bool:
         """Cancel what is running; False where nothing is."""

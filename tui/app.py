@@ -1,0 +1,187 @@
+"""The application: wires the engine, the session and the screens together. Everything else is elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+from typing import ClassVar, Protocol
+
+from textual.app import App
+from textual.binding import BindingType
+
+from headtorch.core.engine.client import EngineClient, EngineExit
+from headtorch.core.engine.protocol import AnyMessage, DocumentText, Request, RequestFailed, TextProbed
+from headtorch.core.errors import HeadtorchError
+from headtorch.core.text import visible
+from headtorch.tui.keymap import bindings
+from headtorch.tui.palette import Palette
+from headtorch.tui.palette_commands import HeadtorchCommands
+from headtorch.tui.screens.help import HelpScreen
+from headtorch.tui.screens.pick import PickResult, PickScreen
+from headtorch.tui.screens.workbench import Workbench
+from headtorch.tui.session import Session
+from headtorch.tui.settings import TuiSettings, load_settings
+from headtorch.tui.theming import Themes
+
+
+class Engine(Protocol):
+    """What the application needs of an engine; see EngineClient."""
+
+    def next_id(self) -> int: ...
+    def send(self, request: Request) -> None: ...
+    async def start(self) -> None: ...
+    def stop(self) -> None: ...
+
+
+EngineMaker = Callable[[Callable[[AnyMessage], None], Callable[[EngineExit], None]], Engine]
+
+
+class HeadtorchApp(App[None]):
+    """headtorch in the terminal: the pick screen, then the workbench. `study` is opened at once."""
+
+    TITLE = "headtorch"
+    CSS_PATH = "headtorch.tcss"
+    COMMANDS: ClassVar = {HeadtorchCommands}
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+
+    def __init__(
+        self,
+        *,
+        study: str | None = None,
+        device: str = "auto",
+        theme: str | None = None,
+        engine: EngineMaker | None = None,
+        settings: TuiSettings | None = None,
+    ) -> None:
+        self.settings = settings or load_settings()
+        self.themes = Themes.load(self.settings.themes_folder)
+        super().__init__()
+        self.animation_level = "none"
+        self.engine: Engine = (engine or EngineClient)(self.hear, self.engine_ended)
+        self.session = Session(self.engine, on_notice=self.say)
+        self._picked = None if study is None else PickResult(None, study, device)
+        self._theme_wanted = theme or self.settings.theme
+        self._engine_runs = False
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the present theme."""
+        return self.themes.palette(self.theme)
+
+    @property
+    def workbench(self) -> Workbench | None:
+        """The workbench, once there is one."""
+        return next((screen for screen in self.screen_stack if isinstance(screen, Workbench)), None)
+
+    def on_mount(self) -> None:
+        """The first frame; the engine is started behind it."""
+        for name in self.themes.names:
+            self.register_theme(self.themes.textual(name))
+        self.theme = self._theme_wanted if self._theme_wanted in self.themes.names else self.themes.names[0]
+        self.set_keymap(self.settings.keymap)
+        for problem in (*self.settings.problems, *self.themes.problems):
+            self.say(problem, True)
+        with suppress(NotImplementedError, RuntimeError):  # in the main thread of a Unix system
+            asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.leave)
+        if self._picked is None:
+            self.push_screen(PickScreen(), self.picked)
+        else:
+            self.picked(self._picked)
+        self.call_after_refresh(self.start_engine)
+
+    # the study
+
+    def picked(self, result: PickResult | None) -> None:
+        """Begin what was picked: what is on the disk is shown at once, the engine does the rest."""
+        if result is None:
+            if self.workbench is None:
+                self.leave()
+            return
+        if self.workbench is not None:
+            self.pop_screen()
+            self.session = Session(self.engine, on_notice=self.say)
+        self._picked = result
+        if result.settings is None and result.where is not None:
+            try:
+                self.session.replay(result.where)
+            except HeadtorchError as error:
+                self.say(str(error), True)
+                self.push_screen(PickScreen(), self.picked)
+                return
+        self.push_screen(Workbench(self.session))
+        if self._engine_runs:
+            self._open()
+
+    def pick(self) -> None:
+        """Let the user pick another study; escape leads back."""
+        self.push_screen(PickScreen(back=True), self.picked)
+
+    def _open(self) -> None:
+        if self._picked is not None:
+            self.session.open_study(self._picked.settings, self._picked.where, self._picked.device)
+            self._changed()
+
+    # the engine
+
+    async def start_engine(self) -> None:
+        """Start the engine, for the first time or again, and go on with the study."""
+        try:
+            await self.engine.start()
+        except HeadtorchError as error:
+            self.say(str(error), True)
+            return
+        self._engine_runs = True
+        if self.workbench is not None:
+            self.workbench.alarm = None
+            self._open()
+
+    def hear(self, message: AnyMessage) -> None:
+        """A message of the engine."""
+        topics = self.session.take(message)
+        if self.workbench is None:
+            return
+        self.workbench.changed(topics)
+        if isinstance(message, DocumentText | TextProbed):
+            self.workbench.answer(message)
+        elif isinstance(message, RequestFailed):
+            self.workbench.failed(message.request, message.message)
+
+    def engine_ended(self, how: EngineExit) -> None:
+        """The engine died: say it and keep everything that was shown."""
+        self._engine_runs = False
+        topics = self.session.engine_ended()
+        if self.workbench is not None:
+            self.workbench.alarm = visible(f"{how} R starts it again.")
+            self.workbench.changed(topics, now=True)
+        self.say(str(how), True)
+
+    def _changed(self) -> None:
+        if self.workbench is not None:
+            self.workbench.draw_all()
+
+    # everywhere
+
+    def say(self, text: str, is_error: bool = False) -> None:
+        """A notice in a corner."""
+        self.notify(visible(text), markup=False, severity="error" if is_error else "information", timeout=8)
+
+    def action_help(self) -> None:
+        """What the keys and columns mean."""
+        self.push_screen(HelpScreen.of(self.screen, self.focused))
+
+    def action_change_theme(self) -> None:
+        """The next theme."""
+        names = self.themes.names
+        self.theme = names[(names.index(self.theme) + 1) % len(names)]
+        self.say(f"theme: {self.theme}")
+
+    async def action_quit(self) -> None:
+        """Leave; nothing is lost."""
+        self.leave()
+
+    def leave(self) -> None:
+        """Let the engine end by itself, saving, and go."""
+        self.engine.stop()
+        self.exit()

@@ -1,0 +1,106 @@
+"""The line above the keys: what the engine is doing, how far it is, and what went wrong."""
+
+from __future__ import annotations
+
+from rich.text import Text
+from textual.strip import Strip
+from textual.widget import Widget
+
+from headtorch.core.engine.protocol import AblateHead, ExplainHead, OpenStudy, ReadDocument, VisitNeuron
+from headtorch.core.events import STAGES, Progress
+from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.session import Session
+
+
+class ProgressLine(Widget):
+    """Stage, bar, share, rate and time left; or what is waited for; or how the study stands."""
+
+    DEFAULT_CSS = "ProgressLine { height: 1; }"
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._shown: tuple[object, ...] = ()
+        self._progress: Progress | None = None
+        self._words = ""
+        self._alarm = False
+
+    def show(self, session: Session, alarm: str | None = None) -> None:
+        """Draw what the session holds now, where it differs; `alarm` is said instead of everything else."""
+        progress = session.progress if alarm is None and session.is_waiting(OpenStudy) else None
+        words = alarm or (words_for(session) if progress is None else "")
+        shown = (words, alarm is not None, progress)
+        if shown != self._shown:
+            self._shown, self._progress, self._words, self._alarm = shown, progress, words, alarm is not None
+            self.refresh()
+
+    def render_line(self, y: int) -> Strip:
+        """The whole line."""
+        width = self.size.width
+        palette: Palette = getattr(self.app, "palette", CAVE)
+        if self._progress is not None:
+            line = bar(self._progress, width, palette)
+        else:
+            line = Text(f" {self._words}", style=palette.style("warning" if self._alarm else "quiet"))
+        line.truncate(width, overflow="ellipsis")
+        strip = Strip(line.render(self.app.console), line.cell_len)
+        return strip.extend_cell_length(width).crop(0, width).apply_style(self.rich_style)
+
+
+def bar(progress: Progress, width: int, palette: Palette) -> Text:
+    """`scan ━━━━───── 61 %  1.2 M tokens/s  0:14 left`; without a total only what is done."""
+    stage = f" {progress.stage}  "
+    numbers = ""
+    if progress.total:
+        numbers = f"  {progress.done / progress.total:4.0%}"
+    else:
+        numbers = f"  {short_count(progress.done)} {progress.unit}"
+    if progress.rate is not None:
+        numbers += f"   {short_count(progress.rate)} {progress.unit}/s"
+    if progress.seconds_left is not None:
+        numbers += f"   {clock(progress.seconds_left)} left"
+    room = max(0, min(width - len(stage) - len(numbers) - 2, 76))
+    full = int(room * progress.done / progress.total) if progress.total else 0
+    return Text.assemble(
+        (stage, palette.style("quiet")),
+        ("━" * full, palette.style("bright")),
+        ("─" * (room - full), palette.style("line")),
+        (numbers, palette.style("text")),
+    )
+
+
+def words_for(session: Session) -> str:
+    """What is waited for, or how the study stands."""
+    for kind, words in _WAITING.items():
+        if session.is_waiting(kind):
+            return words
+    state = session.state
+    if state.settings is None:
+        return ""
+    if state.finished is not None:
+        return "The study is finished."
+    done = sum(state.is_done(stage) for stage in STAGES if stage != "report")
+    return f"{done} of {len(STAGES) - 1} stages are done."
+
+
+_WAITING: dict[type, str] = {
+    OpenStudy: "Loading the model …",
+    VisitNeuron: "Looking the neuron up …",
+    ExplainHead: "Explaining the head …",
+    AblateHead: "Taking the head away …",
+    ReadDocument: "Reading the document …",
+}
+
+
+def short_count(number: float) -> str:
+    """1,234,567 as 1.23 M."""
+    for size, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if number >= size:
+            return f"{number / size:.3g} {letter}"
+    return f"{number:.3g}"
+
+
+def clock(seconds: float) -> str:
+    """Minutes and seconds; hours where there are any."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
