@@ -10,12 +10,12 @@ from headtorch.tui.cli.heads import ablate, attribute
 from headtorch.tui.cli.index import prompts, scan
 from headtorch.tui.cli.listing import corpora, models, studies
 from headtorch.tui.cli.neurons import neurons
+from headtorch.tui.cli.open import open_study
 from headtorch.tui.cli.run import run
 
 app = typer.Typer(
     name="headtorch",
     help="Find the attention heads that light a neuron.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
@@ -32,16 +32,20 @@ def _print_version(wanted: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version and leave.")
     ] = False,
 ) -> None:
-    """Find the attention heads that light a neuron."""
+    """Find the attention heads that light a neuron. Without a command, the workbench opens."""
+    if context.invoked_subcommand is None:
+        open_study(device="auto")
 
 
 for command, summary in (
+    (open_study, "Open the workbench, or a study in it."),
     (run, "Study tokens from neurons to a scored report."),
     (neurons, "Find the neurons that promote a token."),
     (scan, "Build or resume the activation index."),
@@ -52,4 +56,4 @@ for command, summary in (
     (corpora, "List the corpora at hand."),
     (studies, "List the studies."),
 ):
-    app.command(short_help=summary)(command)
+    app.command(command.__name__.removesuffix("_study"), short_help=summary)(command)
