@@ -1,0 +1,50 @@
+"""Text laid out on lines of a given width: paragraphs by words, and facts that stay whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from rich.cells import cell_len, chop_cells
+from rich.style import Style
+from rich.text import Text
+
+from headtorch.core.text import visible
+
+
+def flow(pieces: Iterable[Text], width: int, gap: str = "   ", indent: int = 0) -> list[Text]:
+    """The pieces in order, `gap` between those on one line; only a piece wider than a line is cut."""
+    lines: list[Text] = []
+    room = max(1, width - indent)
+    for piece in pieces:
+        if lines and lines[-1].cell_len + len(gap) + piece.cell_len <= width:
+            lines[-1].append(gap).append_text(piece)
+        else:
+            lines += [Text(" " * indent).append_text(part) for part in _chopped(piece, room)]
+    return lines
+
+
+def paragraph(text: str, width: int, style: Style, indent: int = 0) -> list[Text]:
+    """Foreign text made visible and wrapped at its spaces."""
+    return flow((Text(word, style=style) for word in visible(text).split()), width, gap=" ", indent=indent)
+
+
+def _chopped(piece: Text, room: int) -> list[Text]:
+    if piece.cell_len <= room:
+        return [piece.copy()]
+    ends, at = [], 0
+    for part in chop_cells(piece.plain, room):
+        at += len(part)
+        ends.append(at)
+    return list(piece.divide(ends[:-1]))
+
+
+def tail(text: str, room: int) -> str:
+    """The end of the text, in at most `room` cells, with … in front where something is missing."""
+    if cell_len(text) <= room:
+        return text
+    kept = ""
+    for character in reversed(text):
+        if cell_len(character + kept) > room - 1:
+            break
+        kept = character + kept
+    return f"…{kept}"

@@ -1,0 +1,399 @@
+"""Pane 3: every head of the model as a cell, the last layer at the top, coloured by what it gives to the neuron."""
+
+from __future__ import annotations
+
+from rich.segment import Segment
+from rich.style import Style
+from rich.text import Text
+from textual import events
+from textual.content import Content
+from textual.geometry import Offset, Region
+from textual.message import Message
+from textual.reactive import reactive
+from textual.strip import Strip
+from textual.widget import Widget
+
+from headtorch.core.records import HeadId
+from headtorch.tui.keymap import bindings
+from headtorch.tui.palette import CAVE, STEPS, Palette
+from headtorch.tui.panes.figures import figure, fixed, percent, signed
+from headtorch.tui.panes.flow import flow
+from headtorch.tui.panes.head_cells import WIDTHS, CellStyle
+from headtorch.tui.panes.head_view import HeadView, head_view
+from headtorch.tui.session import Session, Topic
+
+HELP = """\
+Each cell is an attention head: its layer at the left, the last layer at the top, its number above.
+
+The number of a head is its direct attribution A(h) = ⟨o_h, w_in⟩ / σ: what its output adds to the neuron's \
+pre-activation, in units of the pre-activation. Amber adds, blue (with −) takes away, · is next to nothing (under 6 % of \
+the strongest). × cannot feed the neuron. An underlined cell is a head that is active on some prompts and not on others, \
+worth explaining. Without colours +1 to +4 and −1 to −4 say sign and strength (in narrow cells 1 to 4 and a to d).
+
+In a model whose MLPs are gated the number is the removal effect: how much the activation falls when the head's part is \
+taken away, in units of the activation. A study by ⟨o, w⟩ leaves the division by σ out, as the paper does.
+
+Below the grid: the head's number of the whole pre-activation (gated: activation); its share of the sum over heads; \
+β, the share of the neuron's variation that the head explains on random positions; at random, the head's mean ± standard \
+deviation there; removal, the change of the activation that the head's part makes. role: how well the head's attention \
+agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token (looks at earlier copies of the \
+token), induction (looks at what followed earlier copies).
+
+Σ is the sum of all parts of the pre-activation: heads, embedding, positions, MLPs, biases. The error is \
+|Σ − pre-activation| / Σ|parts|, the largest of the prompts.
+
+Keys: hjkl or arrows move, g and G go to the top and bottom layer, s goes to the next strongest head, p shows the \
+selected prompt or all, Enter opens the head's explanation."""
+
+_STATUS_LINES = 4
+_EMPTY = "The heads of {0} are not attributed yet."
+
+
+class HeadsPane(Widget, can_focus=True):
+    """The grid of heads with a cursor; it scrolls where more heads or layers exist than fit."""
+
+    DEFAULT_CSS = "HeadsPane { height: 1fr; }"
+    BINDINGS = bindings("heads")
+    number = 3
+    topics: frozenset[Topic] = frozenset({"heads"})
+    help = HELP
+
+    cursor: reactive[HeadId | None] = reactive(None, init=False)
+
+    class HeadMoved(Message):
+        """The cursor stands on another head; `feeds` is false where that head cannot feed the neuron."""
+
+        def __init__(self, pane: HeadsPane, head: HeadId, feeds: bool) -> None:
+            super().__init__()
+            self.pane, self.head, self.feeds = pane, head, feeds
+
+        @property
+        def control(self) -> HeadsPane:
+            """The pane."""
+            return self.pane
+
+    class HeadChosen(HeadMoved):
+        """Enter, or a click on the cursor's own cell: go deeper."""
+
+    class ScopeToggled(Message):
+        """The user wants the heads of the selected prompt instead of all prompts, or the other way round."""
+
+    def __init__(self, id: str | None = None, classes: str | None = None) -> None:
+        super().__init__(id=id, classes=classes)
+        self._view: HeadView | None = None
+        self._subject: tuple[object, object] | None = None
+        self._missing = "No neuron is selected."
+        self._first = Offset(0, 0)  # the head at the left and the lines scrolled off at the top
+        self._below: list[Text] | None = None
+        self.border_title = Content("3 Heads")
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the present theme."""
+        return getattr(self.app, "palette", CAVE)
+
+    # what is shown
+
+    def show(self, session: Session) -> None:
+        """Draw the selected neuron's heads; the cursor follows the selection when that changes."""
+        view, chosen = head_view(session), session.selection
+        if (chosen.neuron, chosen.head) != self._subject:
+            self._subject = (chosen.neuron, chosen.head)
+            self._follow(chosen.head)
+        self._missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
+        if view != self._view:
+            if view is not None and (self._view is None or self._view.neuron != view.neuron):
+                self._first = Offset(0, view.facts.n_layers - 1 - view.neuron.layer)  # not the layers after it
+            self._view = view
+            self._title()
+            if self.cursor is None and view is not None and view.ranking:
+                self._follow(view.ranking[0])
+            self.show_cursor()
+            self._redraw()
+
+    def copy_text(self) -> str:
+        """The cursor's head and its numbers on one line."""
+        if self._view is None or self.cursor is None:
+            return ""
+        about = "; ".join(piece.plain for piece in self._facts(self._view, self.cursor))
+        return f"{self._view.neuron}: {about} ({self._view.measure}, {self._view.scope})"
+
+    def _title(self) -> None:
+        view = self._view
+        self.border_title = Content(f"3 Heads · {view.measure}" if view else "3 Heads")
+        self.border_subtitle = Content(" · ".join([view.scope, *view.parts[:1]]) if view else "")
+
+    def _follow(self, head: HeadId | None) -> None:
+        self.set_reactive(HeadsPane.cursor, head)
+        self.show_cursor()
+        self._redraw()
+
+    def _redraw(self) -> None:
+        self._below = None
+        self.refresh()
+
+    # the layout
+
+    @property
+    def _gutter(self) -> int:
+        return len(str(self._view.facts.n_layers - 1)) + 2 if self._view else 0
+
+    @property
+    def _cell(self) -> int:
+        heads = self._view.facts.n_heads if self._view else 1
+        room = self.size.width - self._gutter
+        return next((width for width in WIDTHS if width * heads <= room), WIDTHS[-1])
+
+    @property
+    def _rows(self) -> int:
+        """Layers that fit: a line above and, where the pane is high enough, the scale and the facts below."""
+        height, layers = self.size.height, self._view.facts.n_layers if self._view else 0
+        return max(1, min(layers, height - 1 - self._below_height))
+
+    @property
+    def _below_height(self) -> int:
+        height = self.size.height
+        return 0 if height < 4 else 1 if height < 7 else 3 if height < 11 else 2 + _STATUS_LINES
+
+    @property
+    def _columns(self) -> int:
+        heads = self._view.facts.n_heads if self._view else 0
+        return max(1, min(heads, (self.size.width - self._gutter) // self._cell))
+
+    def _layer_at(self, row: int) -> int:
+        assert self._view is not None
+        return self._view.facts.n_layers - 1 - self._first.y - row
+
+    def show_cursor(self) -> None:
+        """Scroll as little as needed to see the cursor's cell."""
+        if self._view is None or not self.size.height:
+            return
+        facts, head = self._view.facts, self.cursor or HeadId(0, 0)
+        line = facts.n_layers - 1 - head.layer
+        x = _scrolled(self._first.x, head.index, self._columns, facts.n_heads)
+        y = _scrolled(self._first.y, line, self._rows, facts.n_layers)
+        if Offset(x, y) != self._first:
+            self._first = Offset(x, y)
+            self._redraw()
+
+    # drawing
+
+    def render_line(self, y: int) -> Strip:
+        """Line `y`: the heads' numbers, a layer, or what stands below the grid."""
+        width = self.size.width
+        if self._view is None:
+            return self._strip([Segment(f" {self._missing}", self.palette.style("quiet"))] if y == 0 else [])
+        if y == 0:
+            return self._strip(self._header(self._view))
+        if y <= self._rows:
+            return self._strip(self._row(self._view, self._layer_at(y - 1), y))
+        below = self._lines_below(width)
+        at = y - self._rows - 1
+        return self._strip(list(below[at].render(self.app.console, end="")) if at < len(below) else [])
+
+    def _strip(self, segments: list[Segment]) -> Strip:
+        strip = Strip(segments).simplify()
+        return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
+
+    def _header(self, view: HeadView) -> list[Segment]:
+        """The heads' numbers above their cells: as many as have a blank between them, the cursor's always."""
+        first, columns, cell = self._first.x, self._columns, self._cell
+        chosen = self.cursor.index if self.cursor else None
+        line = [" "] * (self._gutter + columns * cell + 4)
+        at = self._place_label(line, chosen) if chosen is not None and first <= chosen < first + columns else None
+        for index in range(first, first + columns):
+            if index != chosen and (cell > 1 or index % 5 == 0):
+                self._place_label(line, index)
+        more = first + columns < view.facts.n_heads
+        text = "".join(line).rstrip() + ("…" if more else "")
+        if first:
+            text = f"{text[: self._gutter - 1]}…{text[self._gutter :]}"
+        quiet = self.palette.style("quiet")
+        if at is None:
+            return [Segment(text, quiet)]
+        bold = self.palette.style("bright", bold=True, underline=True)
+        return [Segment(text[: at[0]], quiet), Segment(text[at[0] : at[1]], bold), Segment(text[at[1] :], quiet)]
+
+    def _place_label(self, line: list[str], index: int) -> tuple[int, int] | None:
+        label, cell = str(index), self._cell
+        start = self._gutter + (index - self._first.x) * cell + max(0, (cell - len(label)) // 2)
+        end = start + len(label)
+        if any(character != " " for character in line[max(0, start - 1) : end + 1]):
+            return None
+        line[start:end] = label
+        return start, end
+
+    def _row(self, view: HeadView, layer: int, y: int) -> list[Segment]:
+        here = self.cursor is not None and self.cursor.layer == layer
+        label = f"{layer:>{self._gutter - 2}} "
+        quiet = self.palette.style("bright" if here else "quiet", bold=here)
+        segments = [Segment(f"{self._marker(layer, y, here)}{label}", quiet)]
+        style = CellStyle(self._cell, self.palette, self._plain)
+        for index in range(self._first.x, self._first.x + self._columns):
+            head = HeadId(layer, index)
+            segments.append(Segment(*style.draw(view, head, head == self.cursor)))
+        return segments
+
+    def _marker(self, layer: int, y: int, here: bool) -> str:
+        assert self._view is not None
+        if here:
+            return "▸"
+        if y == 1 and layer < self._view.facts.n_layers - 1:
+            return "↑"
+        return "↓" if y == self._rows and layer > 0 else " "
+
+    @property
+    def _plain(self) -> bool:
+        """Whether colours cannot tell 8 steps apart on this terminal."""
+        few = self.app.console.color_system in (None, "standard", "windows")
+        return self.app.no_color or self.palette.ansi or few
+
+    def _lines_below(self, width: int) -> list[Text]:
+        if self._below is None:
+            assert self._view is not None
+            facts = [line for part in self._status(self._view) for line in flow(part, width, " · ", indent=1)]
+            height, spare = self._below_height, self.size.height - 1 - self._rows
+            lines = facts if height < 3 else [self._scale(self._view), *facts]
+            self._below = ([Text(), *lines] if spare > len(lines) else lines)[: max(0, spare)]
+        return self._below
+
+    def _scale(self, view: HeadView) -> Text:
+        """What the colours stand for, with the number at their ends."""
+        end, quiet = figure(view.strongest), self.palette.style("quiet")
+        text = Text(f" −{end} " if view.strongest else " ", style=quiet)
+        if self._plain:
+            text.append("dcba · 1234" if self._cell == 1 else "−4 … −1 · +1 … +4")
+        else:
+            for step in range(STEPS):
+                share = (step + 0.5 - STEPS / 2) / (STEPS / 2)
+                text.append("  ", Style(bgcolor=self.palette.signed_heat(share).bgcolor))
+        return text.append(f" +{end}" if view.strongest else "")
+
+    # the facts below the grid
+
+    def _status(self, view: HeadView) -> list[list[Text]]:
+        if self.cursor is None or self.cursor.layer >= view.facts.n_layers or self.cursor.index >= view.facts.n_heads:
+            return [self._quiet(view.parts)]
+        if reason := view.reason(self.cursor):
+            words = [Text(word, style=self.palette.style("warning")) for word in reason.split()]
+            return [[Text(" ").join(words)] if sum(map(len, words)) < self.size.width - 20 else words]
+        return [self._facts(view, self.cursor), self._quiet(view.parts)]
+
+    def _facts(self, view: HeadView, head: HeadId) -> list[Text]:
+        bright, text = self.palette.style("bright", bold=True), self.palette.style("text")
+        value = view.value(head)
+        of = f" of {figure(view.total)}" if view.total is not None else ""
+        facts = [Text.assemble((str(head), bright), (f" {signed(value)}{of}", text))]
+        if value is not None and abs(view.all_heads) > 1e-9:
+            facts.append(Text(f"{percent(value / view.all_heads)} of heads", style=text))
+        for name, agreement in view.roles_of(head):
+            facts.append(Text(f"role: {name} {fixed(agreement)}", style=bright))
+        return facts + self._quiet(_aside(view, head))
+
+    def _quiet(self, words: list[str]) -> list[Text]:
+        return [Text(word, style=self.palette.style("quiet")) for word in words]
+
+    # keys and the mouse
+
+    def watch_cursor(self, old: HeadId | None, new: HeadId | None) -> None:
+        """Draw the two rows, the numbers above and the facts below again, and tell."""
+        first, self._below = self._first, None
+        self.show_cursor()
+        if first == self._first and self._view is not None:
+            lines = {0, *range(self._rows + 1, self.size.height)}
+            lines |= {self._view.facts.n_layers - head.layer - first.y for head in (old, new) if head}
+            self.refresh(*(Region(0, y, self.size.width, 1) for y in lines if 0 <= y < self.size.height))
+        if new is not None and self._view is not None:
+            self.post_message(self.HeadMoved(self, new, not self._view.reason(new)))
+
+    def validate_cursor(self, cursor: HeadId | None) -> HeadId | None:
+        """Inside the model."""
+        if cursor is None or self._view is None:
+            return cursor
+        facts = self._view.facts
+        layer = max(0, min(cursor.layer, facts.n_layers - 1))
+        return HeadId(layer, max(0, min(cursor.index, facts.n_heads - 1)))
+
+    def action_move(self, layers: int, heads: int) -> None:
+        """Move by `layers` up and `heads` to the right."""
+        if self._view is not None:
+            now = self.cursor or HeadId(self._view.neuron.layer, 0)
+            self.cursor = HeadId(now.layer + layers, now.index + heads)
+
+    def action_first(self) -> None:
+        """To the top layer."""
+        self.action_move(10**6, 0)
+
+    def action_last(self) -> None:
+        """To the bottom layer."""
+        self.action_move(-(10**6), 0)
+
+    def action_half_page(self, direction: int) -> None:
+        """Down or up by half of the layers that fit."""
+        self.action_move(-direction * max(1, self._rows // 2), 0)
+
+    def action_strongest(self) -> None:
+        """To the next strongest head after the cursor's; from elsewhere, and after the last, to the strongest."""
+        ranking = self._view.ranking if self._view else []
+        if ranking:
+            at = ranking.index(self.cursor) if self.cursor in ranking else -1
+            self.cursor = ranking[(at + 1) % len(ranking)]
+
+    def action_scope(self) -> None:
+        """All prompts, or the selected prompt only."""
+        self.post_message(self.ScopeToggled())
+
+    def action_choose(self) -> None:
+        """Go deeper from the cursor's head."""
+        if self.cursor is not None and self._view is not None:
+            self.post_message(self.HeadChosen(self, self.cursor, not self._view.reason(self.cursor)))
+
+    def on_click(self, event: events.Click) -> None:
+        """A click puts the cursor there; on the cursor's own cell it goes deeper."""
+        place = event.get_content_offset(self)
+        if self._view is None or place is None or not 1 <= place.y <= self._rows or place.x < self._gutter:
+            return
+        column = (place.x - self._gutter) // self._cell
+        if column >= self._columns:
+            return
+        head = HeadId(self._layer_at(place.y - 1), self._first.x + column)
+        if head == self.cursor:
+            self.action_choose()
+        self.cursor = head
+
+    def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
+        """Towards the last layer."""
+        self._scroll(-1)
+
+    def on_mouse_scroll_down(self, event: events.MouseScrollDown) -> None:
+        """Towards the first layer."""
+        self._scroll(1)
+
+    def _scroll(self, lines: int) -> None:
+        if self._view is not None:
+            last = self._view.facts.n_layers - self._rows
+            self._first = Offset(self._first.x, max(0, min(self._first.y + lines, last)))
+            self._redraw()
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The cells may be wider or narrower now."""
+        self.show_cursor()
+        self._redraw()
+
+
+def _scrolled(first: int, wanted: int, fit: int, count: int) -> int:
+    """Where to begin so that `wanted` is among the `fit` shown, as near to `first` as it goes."""
+    first = min(first, wanted) if wanted < first + fit else wanted - fit + 1
+    return max(0, min(first, count - fit))
+
+
+def _aside(view: HeadView, head: HeadId) -> list[str]:
+    summary = view.summaries.get(head)
+    if summary is None:
+        return []
+    words = [f"β {fixed(summary.beta)}"] if summary.beta is not None else []
+    if summary.baseline_mean is not None:
+        words.append(f"at random {signed(summary.baseline_mean)} ± {figure(summary.baseline_sd)}")
+    if summary.mean_removal is not None and view.measure != "removal effect":
+        words.append(f"removal {signed(summary.mean_removal)}")
+    return words
