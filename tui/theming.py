@@ -158,5 +158,6 @@ def _variables(colour: dict[str, str]) -> dict[str, str]:
         "link-color-hover": bright,
         "link-background-hover": line,
     }
+    of_16_colours = {"ansi-background": background, "ansi-foreground": text}
     headings = {f"markdown-h{level}-color": bright for level in range(1, 7)}
-    return of_text | of_cursors | of_edges | of_footer | headings
+    return of_text | of_cursors | of_edges | of_footer | of_16_colours | headings
