@@ -143,7 +143,10 @@ class HeadsAttributed(DurableEvent, frozen=True, kw_only=True):
 
 
 class HeadActivityFound(DurableEvent, frozen=True, kw_only=True):
-    """On which prompts a neuron's heads are active. `heads` holds those worth explaining; the counts are of all."""
+    """On which prompts a neuron's heads are active. `heads` holds those worth explaining; the counts are of all.
+
+    Among `heads` are always-active ones that prompts from lower activation bins gave a contrast (their `lower` > 0).
+    """
 
     neuron: NeuronId
     heads: list[HeadActivity]
@@ -151,6 +154,7 @@ class HeadActivityFound(DurableEvent, frozen=True, kw_only=True):
     never_active: int
     always_active: int
     explainable: int  # active on 25-75 % of the explaining half
+    lower: list[Prompt] = []  # from lower activation bins, looked at where a head is always active; both halves
 
 
 class HeadExplained(DurableEvent, frozen=True, kw_only=True):
@@ -318,6 +322,9 @@ def first_not_finite(value: object, where: str = "") -> str | None:
     if isinstance(value, msgspec.Struct):
         parts = ((f"{where}.{name}", getattr(value, name)) for name in value.__struct_fields__)
     elif isinstance(value, list | tuple):
+        kinds = set(map(type, value))
+        if kinds <= _HARMLESS or (kinds == {float} and all(map(math.isfinite, value))):
+            return None  # long columns of plain values, without a step of the loop below for each
         parts = ((f"{where}[{i}]", item) for i, item in enumerate(value))
     elif isinstance(value, dict):
         parts = ((f"{where}[{key!r}]", item) for key, item in value.items())
@@ -333,4 +340,5 @@ def _type_of(line: bytes | str) -> str | None:
         return None
 
 
+_HARMLESS = {str, int, bool, type(None)}
 _NAMES = frozenset(cls.__name__ for cls in (*DurableEvent.__subclasses__(), *LiveEvent.__subclasses__()))

@@ -122,6 +122,7 @@ class Prompt(Record, frozen=True, kw_only=True):
     long: bool  # more than 100 tokens were needed
     next_token_id: int | None  # the token that really follows; None at the end of a document
     next_token: str | None
+    bin: int | None = None  # of the activation histogram, where it was drawn from a lower one; None: of the strongest
 
     @property
     def document_tokens(self) -> list[str]:
@@ -212,16 +213,21 @@ class Validity(Record, frozen=True, kw_only=True):
 
 
 class HeadActivity(Record, frozen=True, kw_only=True):
-    """On which of a neuron's prompts a head is active, in the order of the neuron's prompts."""
+    """On which of a neuron's prompts a head is active, in the order of the neuron's prompts.
+
+    For a head that is active on nearly all of them, the `lower` prompts from lower activation bins follow in `active`
+    and count in the means.
+    """
 
     neuron: NeuronId
     head: HeadId
     rule: Literal["baseline", "paper", "top-k", "share"]
     suppressing: bool  # the head lowers the neuron's pre-activation
     active: list[bool]
-    explain_share: float  # share of the explaining half's prompts on which it is active
+    explain_share: float  # share of the explaining half's strongest prompts on which it is active
     mean_active: float | None  # mean direct attribution
     mean_inactive: float | None
+    lower: int = 0  # prompts from lower activation bins
 
 
 class Explanation(Record, frozen=True, kw_only=True):
@@ -270,8 +276,9 @@ class Score(Record, frozen=True, kw_only=True):
     random_text_precision: float | None  # of the rule's "active" calls on random corpus text
     controls: list[Control]
     dropped: int  # scoring prompts dropped as near-copies of explaining ones
-    wrong_active: list[int]  # indices of the prompts judged wrongly, among the neuron's prompts
+    wrong_active: list[int]  # indices, in the order of `HeadActivity.active`, of the prompts judged wrongly
     wrong_inactive: list[int]
+    lower: int = 0  # of the prompts scored on, those from lower activation bins
 
 
 class AblationGroup(Record, frozen=True, kw_only=True):
@@ -297,3 +304,4 @@ class Ablation(Record, frozen=True, kw_only=True):
     inactive: AblationGroup
     ks: float | None  # two-sample Kolmogorov-Smirnov statistic of Δ log p, active against inactive
     ks_p: float | None
+    lower: int = 0  # of the prompts, those from lower activation bins

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+import msgspec
 import numpy as np
 from jaxtyping import Bool, Float
 from numpy.typing import NDArray
@@ -153,7 +154,7 @@ class HeadChoice:
     """Heads sorted by what can be done with them; each list from the strongest contrast down."""
 
     explained: list[HeadActivity]  # active on some prompts and not on others: a contrast to explain
-    always: list[HeadActivity]  # active on nearly all: needs negatives from lower activation bins
+    always: list[HeadActivity]  # active on nearly all: needs negatives from lower activation bins, see `contrasted`
     rare: list[HeadActivity]  # active on too few prompts to learn from
 
 
@@ -165,6 +166,19 @@ def choose_heads(activities: Sequence[HeadActivity], *, low: float = 0.25, high:
         always=[one for one in ordered if one.explain_share > high],
         rare=[one for one in ordered if one.explain_share < low],
     )
+
+
+def contrasted(always: Sequence[HeadActivity], everywhere: Sequence[HeadActivity], *, lower: int) -> list[HeadActivity]:
+    """The always-active heads that prompts from lower activation bins give a contrast, by the rule of `choose_heads`.
+
+    `everywhere` holds activities over the neuron's prompts and `lower` more behind them. Shares stay those of `always`.
+    """
+    shares = {(one.head, one.suppressing): one.explain_share for one in always}
+    return [
+        msgspec.structs.replace(one, explain_share=shares[one.head, one.suppressing], lower=lower)
+        for one in choose_heads(everywhere).explained
+        if (one.head, one.suppressing) in shares
+    ]
 
 
 def _contrast(activity: HeadActivity) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -165,6 +165,17 @@ class ActivationIndex:
 
 _FACTS = ("key", "layers", "top_k", "covered", "blocks_left")
 _ARRAYS = tuple(name for name in ActivationIndex.__dataclass_fields__ if name not in _FACTS)
+
+
+def could_hold(path: Path, layers: Sequence[int], neurons: int, top_k: int) -> bool:
+    """Whether a file is an index of as many `neurons` of these layers; only its header is read."""
+    try:
+        with safe_open(path, framework="numpy") as file:
+            facts = json.loads(file.metadata()["headtorch"])
+            found = (facts["layers"], file.get_slice("top_keys").get_shape()[2], facts["top_k"])
+    except (OSError, SafetensorError, KeyError, TypeError, ValueError):
+        return False
+    return bool(found == (list(layers), neurons, top_k))
 
 
 def index_file_name(key: str, *covered: range) -> str:

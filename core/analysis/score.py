@@ -78,20 +78,21 @@ def score_explanation(
 ) -> Score:
     """Score one head's explanation on the scoring half of the neuron's prompts.
 
-    prompts: all prompts of the neuron, in the order of `activity.active`
+    prompts: those that `activity.active` labels, in its order
     texts: what the judge reads of each prompt, up to and including the firing token; the kept tokens where not given
     copies: scoring prompts to drop as near-copies of explaining ones; found by `near_copies` where not given
     others: explanations of other heads, judged on this head's prompts as a control
     random_text: random places of the corpus, for the precision of the "active" calls there
 
-    At most `per_class` prompts of each class are used, the first in order. An unusable answer counts as wrong and is
-    counted apart. With an empty class nothing is judged, and e and all that depends on it is None: not scorable.
+    At most `per_class` prompts of each class are used, the first in order; active ones from lower activation bins come
+    before the strongest, which would leave them no room. An unusable answer counts as wrong and is counted apart. With
+    an empty class nothing is judged, and e and all that depends on it is None: not scorable.
     Raises AssertionError when the halves share a document or a cluster.
     """
     _check(prompts, activity, explanation)
     dropped = near_copies(prompts) if copies is None else copies
     unseen = [i for i, prompt in enumerate(prompts) if prompt.half == "score" and i not in dropped]
-    chosen = _first_of_each(unseen, activity.active, per_class)
+    chosen = _first_of_each(_hard_first(prompts, activity.active, unseen), activity.active, per_class)
     labels = [activity.active[i] for i in chosen]
     shown = [prompt_text(prompts[i]) if texts is None else texts[i] for i in chosen]
     scorable = any(labels) and not all(labels)
@@ -119,6 +120,7 @@ def score_explanation(
         dropped=sum(prompts[i].half == "score" for i in dropped),
         wrong_active=[i for i in wrong if activity.active[i]],
         wrong_inactive=[i for i in wrong if not activity.active[i]],
+        lower=sum(prompts[i].bin is not None for i in chosen),
     )
 
 
@@ -131,6 +133,14 @@ def _check(prompts: Sequence[Prompt], activity: HeadActivity, explanation: Expla
             f"the labels are of {activity.head} for {activity.neuron}."
         )
     assert_disjoint(prompts)
+
+
+def _hard_first(prompts: Sequence[Prompt], active: Sequence[bool], indices: Sequence[int]) -> list[int]:
+    """Weak firing where the head is active, and strong firing where it is not, before what the activation gives away.
+
+    Without prompts from lower activation bins the order of either class stays as it is.
+    """
+    return sorted(indices, key=lambda i: (prompts[i].bin is None) == active[i])
 
 
 def _first_of_each(indices: Sequence[int], active: Sequence[bool], per_class: int) -> list[int]:

@@ -14,7 +14,7 @@ from headtorch.core.analysis.suffixes import Place, Suffixes
 from headtorch.core.records import Half, NeuronId, Prompt
 from headtorch.core.watch import SILENT, Watch
 
-__all__ = ["Place", "collapse", "trim"]
+__all__ = ["Place", "collapse", "cut", "trim"]
 
 LONG = 100  # tokens of the document
 TAIL = 12  # tokens; prompts that end in the same ones are copies
@@ -74,6 +74,29 @@ def trim(
     return [
         _prompt(model, corpus, wanted[i], search.suffixes.row(i, length), length, activation)
         for i, (length, activation) in enumerate(kept)
+    ]
+
+
+def cut(
+    model: TrimModel,
+    corpus: TrimCorpus,
+    places: Sequence[Place],
+    lengths: Sequence[int] | np.ndarray,
+    *,
+    watch: Watch = SILENT,
+) -> list[Prompt]:
+    """The places with the last `lengths` tokens of their contexts, or as many as there are, whatever is left there.
+
+    Raises as `trim` does.
+    """
+    if not places:
+        return []
+    suffixes = Suffixes(model, corpus, places, watch)
+    kept = np.clip(np.asarray(lengths, np.int64), suffixes.shortest, suffixes.longest)
+    values = suffixes.activations(np.arange(len(places)), kept)
+    return [
+        _prompt(model, corpus, place, suffixes.row(i, int(kept[i])), int(kept[i]), float(values[i]))
+        for i, place in enumerate(places)
     ]
 
 

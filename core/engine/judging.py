@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
+import msgspec
 import numpy as np
 
 from headtorch.core.analysis.ablation import ablate_heads, ablation_record
 from headtorch.core.analysis.activity import active_heads
 from headtorch.core.analysis.attribution import Attribution, attribute_all
 from headtorch.core.analysis.halves import near_copies
-from headtorch.core.analysis.interventions import mean_head_outputs
+from headtorch.core.analysis.interventions import Means, mean_head_outputs
 from headtorch.core.analysis.lookup import sources
 from headtorch.core.analysis.score import LabelledText, score_explanation, with_adjusted_p
 from headtorch.core.analysis.score_summary import GroupScores, compare_groups
@@ -33,7 +34,7 @@ from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.me import MeExplainer
 from headtorch.core.explain.protocol import Explainer, explaining_examples
 from headtorch.core.explain.rules import RulesExplainer
-from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt, Score
+from headtorch.core.records import HeadActivity, HeadId, NeuronId, NextTokenNeuron, Prompt, Score
 from headtorch.core.settings import Settings
 from headtorch.core.study.study import Study
 
@@ -50,11 +51,13 @@ def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     state = study.state
     explainer = explainer_of(study.settings)
     for neuron, found in state.activity.items():
-        prompts = state.prompts[neuron]
+        prompts = [*state.prompts[neuron], *found.lower]
         looked_up = _looked_up(study, workspace, prompts, [activity.head for activity in found.heads])
         for activity in found.heads:
             workspace.watch.checkpoint()
-            examples = explaining_examples(prompts, activity, looked_up=looked_up[activity.head])
+            examples = explaining_examples(
+                state.labelled_prompts(activity), activity, looked_up=looked_up[activity.head]
+            )
             yield HeadExplained(
                 explanation=explainer.explain(neuron, activity.head, examples, target=state.neurons[neuron].token)
             )
@@ -108,8 +111,10 @@ def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     for neuron, attribution in zip(explained, on_random_rows, strict=True):
         found = state.activity[neuron]
         workspace.watch.checkpoint()
-        prompts = state.prompts[neuron]
-        copies = near_copies(prompts, [_surroundings(workspace, prompt) for prompt in prompts])
+        prompts = [*state.prompts[neuron], *found.lower]
+        around = [_surroundings(workspace, prompt) for prompt in prompts]
+        labelled = {len(activity.active) for activity in found.heads}  # with or without the prompts from lower bins
+        copies = {n: near_copies(prompts[:n], around[:n]) for n in labelled}
         random_text = _random_text(study, workspace, rows, attribution, found)
         said = {
             activity.head: state.explanations[neuron, activity.head, settings.explainer] for activity in found.heads
@@ -117,11 +122,11 @@ def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         for activity in found.heads:
             yield HeadScored(
                 score=score_explanation(
-                    prompts,
+                    state.labelled_prompts(activity),
                     activity,
                     said[activity.head],
                     judge,
-                    copies=copies,
+                    copies=copies[len(activity.active)],
                     others=[other for head, other in said.items() if head != activity.head][:OTHERS],
                     random_text=random_text[activity.head],
                     per_class=settings.score_n,
@@ -176,8 +181,9 @@ def _compare(study: Study) -> Iterator[AnyEvent]:
         ],
     )
     random = {neuron for neuron, row in state.neurons.items() if row.random}
-    of_random = [one for one in scores if one.neuron in random]
-    of_found = [one for one in scores if one.neuron not in random]
+    alike = [one for one in scores if not one.lower]  # a contrast with weaker firing is another, easier question
+    of_random = [one for one in alike if one.neuron in random]
+    of_found = [one for one in alike if one.neuron not in random]
     comparison = compare_groups(of_found, of_random, seed=study.settings.seed)
     yield BaselineCompared(
         explainer=explainer,
@@ -210,23 +216,31 @@ def ablate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     for done, row in enumerate(found):
         workspace.watch.progress("ablate", done, len(found), "neurons")
         best = _best_heads(study, row.neuron)
-        prompts = state.prompts[row.neuron]
-        chosen = sorted({i for one in best for i in _of_each(one.active, ABLATED_PROMPTS)})
-        rows = [workspace.row(prompts[i].document, prompts[i].position) for i in chosen]
-        changes = ablate_heads(
-            workspace.model,
-            rows,
-            row.neuron,
-            row.token_id,
-            [one.head for one in best],
-            replacement="mean",
-            means=means,
-        )
-        for one, change in zip(best, changes, strict=True):
-            active = [one.active[i] for i in chosen]
-            yield HeadAblated(
-                ablation=ablation_record(row.neuron, one.head, row.token_id, change, active, replacement="mean")
-            )
+        for heads in ([one for one in best if not one.lower], [one for one in best if one.lower]):
+            if heads:
+                yield from _ablated(study, workspace, row, heads, means)
+
+
+def _ablated(
+    study: Study, workspace: Workspace, row: NextTokenNeuron, heads: Sequence[HeadActivity], means: Means
+) -> Iterator[AnyEvent]:
+    """Heads of one neuron that have the same prompts, on some prompts of either class of each."""
+    prompts = study.state.labelled_prompts(heads[0])
+    chosen = sorted({i for one in heads for i in _of_each(one.active, ABLATED_PROMPTS)})
+    changes = ablate_heads(
+        workspace.model,
+        [workspace.row(prompts[i].document, prompts[i].position) for i in chosen],
+        row.neuron,
+        row.token_id,
+        [one.head for one in heads],
+        replacement="mean",
+        means=means,
+    )
+    for one, change in zip(heads, changes, strict=True):
+        active = [one.active[i] for i in chosen]
+        ablation = ablation_record(row.neuron, one.head, row.token_id, change, active, replacement="mean")
+        lower = sum(prompts[i].bin is not None for i in chosen)
+        yield HeadAblated(ablation=msgspec.structs.replace(ablation, lower=lower))
 
 
 def _best_heads(study: Study, neuron: NeuronId) -> list[HeadActivity]:

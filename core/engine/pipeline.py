@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from headtorch.core.engine import judging, stages
+from headtorch.core.engine.contrast import contrast
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
@@ -22,7 +23,7 @@ STAGES: dict[str, Stage] = {
     "trim": stages.trim_prompts,
     "validity": stages.validate,
     "attribute": stages.attribute_heads,
-    "contrast": stages.contrast,
+    "contrast": contrast,
     "explain": judging.explain,
     "score": judging.score,
     "ablate": judging.ablate,

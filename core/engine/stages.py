@@ -11,7 +11,6 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
-from headtorch.core.analysis.activity import choose_heads, head_activities
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
@@ -22,7 +21,6 @@ from headtorch.core.errors import InputError
 from headtorch.core.events import (
     AnyEvent,
     CorpusOpened,
-    HeadActivityFound,
     HeadsAttributed,
     HeadSummary,
     IndexReady,
@@ -34,6 +32,7 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import Half, HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.study.study import Study
+
 
 def open_model_and_corpus(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """What is studied, and a refusal when it is no longer what the study began with."""
@@ -237,30 +236,3 @@ def baseline_arrays(study: Study, workspace: Workspace, neuron: NeuronId) -> tup
         mean[place] = np.nan if summary.baseline_mean is None else summary.baseline_mean
         sd[place] = np.nan if summary.baseline_sd is None else summary.baseline_sd
     return mean, sd
-
-
-def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
-    """Which heads are active on some of a neuron's prompts and not on others."""
-    state = study.state
-    for neuron, attributed in state.attributed.items():
-        judged_by = study.load_arrays(attributed.artefact)["headline"].astype(np.float64)
-        mean, sd = baseline_arrays(study, workspace, neuron)
-        activities = head_activities(
-            neuron,
-            judged_by,
-            [prompt.half for prompt in state.prompts[neuron]],
-            mean,
-            sd,
-            rule=study.settings.activity,
-            sign=state.neurons[neuron].sign,
-        )
-        choice = choose_heads(activities)
-        eligible = int(workspace.model.eligible_heads(neuron.layer).sum())
-        yield HeadActivityFound(
-            neuron=neuron,
-            heads=choice.explained,
-            eligible=eligible,
-            never_active=eligible - len({activity.head for activity in activities}),
-            always_active=len(choice.always),
-            explainable=len(choice.explained),
-        )

@@ -50,6 +50,7 @@ class PromptRow(Record, frozen=True, kw_only=True):
     long: bool
     text: str
     next_token: str | None
+    bin: int | None  # of the activation histogram, where it was drawn from a lower one; None: of the strongest
 
 
 class HeadRow(Record, frozen=True, kw_only=True):
@@ -67,7 +68,7 @@ class HeadRow(Record, frozen=True, kw_only=True):
     baseline_mean: float | None
     baseline_sd: float | None
     prior: float | None
-    explain_share: float | None  # share of the explaining half's prompts on which it is active
+    explain_share: float | None  # share of the explaining half's strongest prompts on which it is active
     suppressing: bool | None
 
 
@@ -94,6 +95,7 @@ class ScoreRow(Record, frozen=True, kw_only=True):
     q: float | None
     random_text_precision: float | None
     dropped: int
+    lower: int  # of the prompts scored on, those from lower activation bins
 
 
 class AblationRow(Record, frozen=True, kw_only=True):
@@ -114,6 +116,7 @@ class AblationRow(Record, frozen=True, kw_only=True):
     delta_activation_inactive: float | None
     ks: float | None
     ks_p: float | None
+    lower: int  # of the prompts, those from lower activation bins
 
 
 def summary_rows(state: StudyState, explainer: str | None = None) -> list[NeuronRow]:
@@ -156,7 +159,7 @@ def _neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Ne
 
 
 def prompt_rows(state: StudyState) -> list[PromptRow]:
-    """One row a prompt; `text` is the kept tokens."""
+    """One row a prompt, a neuron's strongest and then those from lower activation bins; `text` is the kept tokens."""
     return [
         PromptRow(
             neuron=str(prompt.neuron),
@@ -172,9 +175,10 @@ def prompt_rows(state: StudyState) -> list[PromptRow]:
             long=prompt.long,
             text="".join(prompt.document_tokens),
             next_token=prompt.next_token,
+            bin=prompt.bin,
         )
-        for prompts in state.prompts.values()
-        for prompt in prompts
+        for neuron, strongest in state.prompts.items()
+        for prompt in [*strongest, *(state.activity[neuron].lower if neuron in state.activity else [])]
     ]
 
 
@@ -234,6 +238,7 @@ def score_rows(state: StudyState) -> list[ScoreRow]:
                 q=score.q,
                 random_text_precision=score.random_text_precision,
                 dropped=score.dropped,
+                lower=score.lower,
             )
         )
     return rows
@@ -252,6 +257,7 @@ def ablation_rows(state: StudyState) -> list[AblationRow]:
             n_inactive=done.inactive.n,
             ks=done.ks,
             ks_p=done.ks_p,
+            lower=done.lower,
             **_deltas(done.active, "active"),
             **_deltas(done.inactive, "inactive"),
         )

@@ -158,6 +158,11 @@ class StudyState:
         event = self.activity.get(neuron)
         return next((entry for entry in event.heads if entry.head == head), None) if event else None
 
+    def labelled_prompts(self, activity: HeadActivity) -> list[Prompt]:
+        """The prompts that `activity.active` labels: the neuron's, then those from lower bins where it counts them."""
+        own = self.prompts[activity.neuron]
+        return [*own, *self.activity[activity.neuron].lower] if activity.lower else own
+
     def explanations_of(self, neuron: NeuronId) -> list[Explanation]:
         """In the order given."""
         return [said for said in self.explanations.values() if said.neuron == neuron]

@@ -16,6 +16,7 @@ from headtorch.core.events import (
     AnyEvent,
     DeviceUse,
     DurableEvent,
+    HeadActivityFound,
     HeadScored,
     LiveEvent,
     NeuronsFound,
@@ -156,6 +157,21 @@ def test_text_that_utf8_cannot_hold_is_refused_in_a_sentence() -> None:
 def test_a_field_of_a_newer_version_is_passed_over() -> None:
     line = b'{"type":"StageFinished","stage":"scan","seconds":2.0,"joules":7,"neuron":{"layer":1,"index":2,"unit":"x"}}'
     assert decode(line) == StageFinished(stage="scan", seconds=2.0, neuron=NeuronId(1, 2))
+
+
+def test_a_log_from_before_prompts_of_lower_bins_reads_as_one_without_them() -> None:
+    head = '{"layer":1,"index":0}'
+    activity = (
+        f'{{"neuron":{head},"head":{head},"rule":"baseline","suppressing":false,"active":[true],"explain_share":1.0,'
+        '"mean_active":1.0,"mean_inactive":null}'
+    )
+    line = (
+        f'{{"type":"HeadActivityFound","neuron":{head},"heads":[{activity}],"eligible":4,"never_active":1,'
+        '"always_active":2,"explainable":1}'
+    )
+    found = decode(line)
+    assert isinstance(found, HeadActivityFound)
+    assert (found.lower, found.heads[0].lower, found.always_active) == ([], 0, 2)
 
 
 def test_an_event_of_a_newer_version_is_told_apart_from_damage() -> None:

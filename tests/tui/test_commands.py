@@ -98,6 +98,17 @@ def test_a_neuron_outside_the_usual_layers_gets_an_index_of_its_own_layer(studie
     assert data(studied("prompts", "--neuron", "L0.N3", "--top", 2, "--json"))
 
 
+def test_a_neuron_that_promotes_its_token_negatively_is_shown_where_it_fires_so(cli: Call, places: Places) -> None:
+    small = ("--model", places.gated, "--corpus", places.corpus, "--context", 32, "--top-k", 16)
+    rows = data(cli("neurons", "--model", places.gated, "--layers", "2", "--top", 48, "--json"))
+    for sign in (1, -1):
+        neuron = next(row["neuron"] for row in rows if row["sign"] == sign)
+        shown = data(cli("prompts", "--neuron", neuron, *small, "--top", 2, "--json"))
+        assert shown and all(sign * prompt["full_activation"] > 0 and prompt["kept_ratio"] >= 0.8 for prompt in shown)
+        split = data(cli("attribute", "--neuron", neuron, *small, "--top", 1, "--json"))
+        assert len(split) == 2 and all(sign * record["activation"] > 0 for record in split)
+
+
 @pytest.mark.parametrize("where", [(), ("--prompt", "the people of the United")])
 def test_ablation(studied: Call, where: tuple[str, ...]) -> None:
     found = data(studied("ablate", "--head", "L1.H2", "--neuron", NEURON, "--token", " States", *where, "--json"))

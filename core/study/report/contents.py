@@ -55,6 +55,7 @@ class NeuronPart(Record, frozen=True, kw_only=True):
     never_active: int | None
     always_active: int | None
     explainable: int | None
+    lower_prompts: int  # from lower activation bins, for the always-active heads
     heads: list[HeadPart]
     notes: dict[str, str]
 
@@ -155,6 +156,7 @@ def _neuron_part(state: StudyState, found: NextTokenNeuron, book: NoteBook) -> N
         never_active=activity.never_active if activity else None,
         always_active=activity.always_active if activity else None,
         explainable=activity.explainable if activity else None,
+        lower_prompts=len(activity.lower) if activity else 0,
         heads=[_head_part(state, neuron, head) for head in _heads_shown(state, neuron)],
         notes={subject: note for subject, note in book.notes.items() if subject.split(" ")[0] == str(neuron)},
     )

@@ -90,6 +90,11 @@ def _findings(report: Report) -> list[str]:
         )
         header = ["neuron", "token", "head", "active when", "E [95 %]", "n", "q", "Δ log p, head ablated"]
         lines.append(table(header, [_finding(finding) for finding in report.findings]))
+        if any(finding.score.lower for finding in report.findings):
+            lines.append(
+                "(n lower): so many of the prompts are from lower activation bins. The head is active on nearly all of "
+                "the strongest prompts, so part of what its E tells apart is strong firing from weak."
+            )
     if report.not_scorable:
         lines.append(
             "Explained heads that are not scorable, because all scoring prompts fell into one class: "
@@ -107,10 +112,14 @@ def _finding(finding: Finding) -> list[str]:
         f"{finding.score.head}{suppressing}",
         escaped(finding.explanation.text),
         with_interval(finding.score.e, finding.score.interval),
-        f"{finding.score.n_active} + {finding.score.n_inactive}",
+        f"{finding.score.n_active} + {finding.score.n_inactive}{_lower(finding.score.lower)}",
         small(finding.score.q),
         delta_log_p(ablation) if ablation else "–",
     ]
+
+
+def _lower(count: int) -> str:
+    return f" ({count} lower)" if count else ""
 
 
 def _summary(report: Report) -> list[str]:

@@ -13,6 +13,9 @@ METHOD_NOTES = (
     "A head counts as active on a prompt by the activity rule of the settings, by default when A(h) lies more "
     "than two standard deviations beyond its own mean on random text. Prompts are chosen for a large activation, "
     "which makes heads look more like alternatives to one another than they are.",
+    "A head that is active on more than 75 % of the strongest prompts has no negatives among them: they come from "
+    "lower bins of the neuron's activation histogram, labelled by the same rule and cut to the same lengths. Its E is "
+    "not part of the comparison with random neurons.",
     "E = (TPR + TNR)/2 is how well an explanation, read or executed on text alone, tells active from inactive "
     "prompts in documents that the explainer has not seen; 0.5 is chance. Its 95 % interval combines a Wilson "
     "interval for each rate. n is small, so the interval is wide: two heads whose intervals overlap are not "

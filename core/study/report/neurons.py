@@ -89,9 +89,19 @@ def _heads(part: NeuronPart) -> list[str]:
     if part.never_active is not None:
         lines.append(
             f"Heads never active: {part.never_active}; always: {part.always_active}; "
-            f"on 25-75 % of the explaining half: {part.explainable}."
+            f"on 25-75 % of the explaining half: {part.explainable}.{_lower(part)}"
         )
     return lines
+
+
+def _lower(part: NeuronPart) -> str:
+    if not part.lower_prompts:
+        return ""
+    explained = sum(bool(head.activity and head.activity.lower) for head in part.heads)
+    return (
+        f" Of the always active heads, {explained} could be explained against the strongest prompts and "
+        f"{part.lower_prompts} from lower activation bins."
+    )
 
 
 def _baseline_of(head: HeadPart) -> str:
@@ -112,12 +122,14 @@ def _explained(head: HeadPart, report: Report) -> Iterator[str]:
         yield (
             f"{head.head} replaced ({done.replacement}, {done.position} position): Δ log p {delta_log_p(done)}; "
             f"Δ activation {number(done.active.delta_activation)} on active, "
-            f"{number(done.inactive.delta_activation)} on inactive prompts."
+            f"{number(done.inactive.delta_activation)} on inactive prompts"
+            f"{f'; {done.lower} of the prompts are from lower activation bins' if done.lower else ''}."
         )
 
 
 def _verdict(score: Score, tests: int | None) -> str:
-    n = f"n = {score.n_active} active + {score.n_inactive} inactive"
+    lower = f", {score.lower} of them from lower activation bins" if score.lower else ""
+    n = f"n = {score.n_active} active + {score.n_inactive} inactive{lower}"
     aside = f", {score.unusable} unusable answers" if score.unusable else ""
     if score.e is None:
         return f"Not scorable ({n}{aside})."

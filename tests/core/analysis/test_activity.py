@@ -7,7 +7,13 @@ import math
 import numpy as np
 import pytest
 
-from headtorch.core.analysis.activity import active_heads, choose_heads, head_activities, paper_rule_can_fire
+from headtorch.core.analysis.activity import (
+    active_heads,
+    choose_heads,
+    contrasted,
+    head_activities,
+    paper_rule_can_fire,
+)
 from headtorch.core.records import HeadActivity, HeadId, NeuronId
 
 NEURON = NeuronId(2, 7)
@@ -115,3 +121,12 @@ def test_heads_with_a_contrast_are_chosen_and_the_others_are_listed_apart() -> N
     assert [one.head.index for one in choice.explained] == [4, 3, 2]
     assert [one.head.index for one in choice.always] == [6, 5]
     assert [one.head.index for one in choice.rare] == [1, 0]
+
+
+def test_an_always_active_head_is_explained_once_lower_prompts_give_it_a_contrast() -> None:
+    heads = [activity(share, i) for i, share in enumerate([1.0, 0.8, 0.9, 0.5])]
+    always = choose_heads(heads).always
+    everywhere = [activity(share, i) for i, share in enumerate([0.75, 0.5, 0.76, 0.3])]
+    found = contrasted(always, everywhere, lower=7)
+    assert {one.head.index: (one.explain_share, one.lower) for one in found} == {0: (1.0, 7), 1: (0.8, 7)}
+    assert contrasted(always, [], lower=7) == []

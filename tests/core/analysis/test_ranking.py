@@ -92,7 +92,9 @@ def test_a_neuron_asked_for_alone_is_ranked_the_same_and_only_once() -> None:
 def test_in_float32_the_index_stands_as_it_is() -> None:
     model, corpus, index = scanned("float32")
     for k in (None, 3):
-        found, expected = (one.top(NeuronId(LAYER, 4), "explain", -1, k) for one in (Ranking(model, corpus, index), index))
+        found, expected = (
+            one.top(NeuronId(LAYER, 4), "explain", -1, k) for one in (Ranking(model, corpus, index), index)
+        )
         np.testing.assert_array_equal(found.activation, expected.activation)
         np.testing.assert_array_equal(found.position, expected.position)
 

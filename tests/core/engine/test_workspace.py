@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import msgspec
 import pytest
 from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
+from tiny_models import tiny_model
 
 from headtorch.core.analysis.ablation import Replacement
+from headtorch.core.analysis.attribution import attribute
+from headtorch.core.analysis.baselines import baselines
+from headtorch.core.analysis.congruence import best_token_neurons
+from headtorch.core.analysis.places import HALVES
 from headtorch.core.engine.head_ablation import ablate_on_corpus, ablate_on_text
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import AddressError, InputError, TokenError
@@ -20,7 +26,8 @@ SILENT = NeuronId(2, 0)  # made so that it never fires
 
 @pytest.fixture(scope="module")
 def workspace(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Workspace]:
-    folder = tmp_path_factory.mktemp("letters")
+    folder = tmp_path_factory.mktemp("x") / "letters"
+    folder.mkdir()
     for number, document in enumerate(one for one in planted_corpus(120) if one.kind != "both"):
         (folder / f"{number:03d}.txt").write_text(document.text)
     hf = planted_hf()
@@ -37,6 +44,15 @@ def test_the_index_is_at_hand_once_it_was_built(workspace: Workspace) -> None:
     assert fresh.index.blocks_left == 0
     found = Workspace(workspace.settings, model=workspace.model).index_at_hand()
     assert found is not None and found.key == fresh.index.key
+
+
+def test_an_index_of_other_layers_or_another_k_does_not_open_the_corpus(
+    workspace: Workspace,
+) -> None:
+    assert workspace.index.blocks_left == 0
+    for changed in ({"layers": "1"}, {"top_k": 5}):
+        other = Workspace(msgspec.structs.replace(workspace.settings, **changed), model=workspace.model)
+        assert other.index_at_hand() is None and "corpus" not in vars(other)
 
 
 def test_the_strongest_places_are_the_trigger_behind_a_looked_up_word(workspace: Workspace) -> None:
@@ -91,5 +107,24 @@ def test_a_head_that_cannot_feed_the_neuron_is_refused(workspace: Workspace) -> 
 
 
 def test_a_neuron_that_never_fires_has_no_prompts_to_take_a_head_away_on(workspace: Workspace) -> None:
-    with pytest.raises(InputError, match=r"L2\.N0 never fires"):
-        ablate_on_corpus(workspace, SILENT, HEAD, 5, 10, "zero", "last")
+    for run in (
+        lambda: ablate_on_corpus(workspace, SILENT, HEAD, 5, 10, "zero", "last"),
+        lambda: workspace.strongest_places(SILENT, 10),
+    ):
+        with pytest.raises(InputError, match=r"L2\.N0 never fires on letters; take another neuron"):
+            run()
+
+
+def test_a_gated_neuron_is_looked_at_where_it_fires_with_the_sign_that_promotes_its_token(workspace: Workspace) -> None:
+    model, head = tiny_model("llama"), HeadId(1, 2)
+    gated = Workspace(Settings(corpus=workspace.settings.corpus, layers="2", context=32, top_k=9), model=model)
+    neuron = next(row.neuron for row in best_token_neurons(model, [2]) if row.sign == -1)
+    places = gated.strongest_places(neuron, 9)
+    lowest = [gated.index.top(neuron, half, -1).activation for half in HALVES]
+    assert [place.full_activation for place in places] == [*lowest[0], *lowest[1]] and max(map(max, lowest)) < 0
+    rows = [gated.row(place.document, place.position) for place in places]
+    base = baselines(model, gated.random_rows, [neuron])
+    score = attribute(model, rows, [neuron] * len(rows)).headline[:, head.layer, head.index]
+    below = -(score - base.mean[0, head.layer, head.index]) > 2 * base.sd[0, head.layer, head.index]
+    found = ablate_on_corpus(gated, neuron, head, gated.target_token(neuron, None), 9, "zero", "last")
+    assert (found.active.n, found.inactive.n) == (below.sum(), (~below).sum())
