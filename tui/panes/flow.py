@@ -11,13 +11,14 @@ from rich.text import Text
 from headtorch.core.text import visible
 
 
-def flow(pieces: Iterable[Text], width: int, gap: str = "   ", indent: int = 0) -> list[Text]:
+def flow(pieces: Iterable[Text], width: int, gap: Text | str = "   ", indent: int = 0) -> list[Text]:
     """The pieces in order, `gap` between those on one line; only a piece wider than a line is cut."""
     lines: list[Text] = []
+    space = Text(gap) if isinstance(gap, str) else gap
     room = max(1, width - indent)
     for piece in pieces:
-        if lines and lines[-1].cell_len + len(gap) + piece.cell_len <= width:
-            lines[-1].append(gap).append_text(piece)
+        if lines and lines[-1].cell_len + space.cell_len + piece.cell_len <= width:
+            lines[-1].append_text(space).append_text(piece)
         else:
             lines += [Text(" " * indent).append_text(part) for part in _chopped(piece, room)]
     return lines

@@ -51,7 +51,8 @@ class CellStyle:
             return (text or " ") if self.plain else "◆", self._bright(style)
         if self.plain and self.width == 2:
             return text.center(2), self._bright(style)
-        return f"▌{text.center(self.width - 2)}▐", self._bright(style)
+        inner = text.center(self.width - 2) if self.width > 2 else ""
+        return f"▌{inner}▐", self._bright(style)
 
     def _bright(self, style: Style) -> Style:
         if self.plain:

@@ -35,7 +35,8 @@ def parts_in_words(arrays: Mapping[str, NDArray[np.generic]], prompt: int | None
     total = sum(sums.values())
     error = float(np.max(np.abs(total - observed) / np.where(sizes > 0, sizes, 1.0)))
     of_heads, of_all = sums["heads"].mean(axis=0), np.mean(total, axis=0)  # read
-    shares = [float(part / whole) if abs(whole) > 1e-9 else float("nan") for part, whole in zip(of_heads, of_all)]
+    pairs = zip(of_heads.tolist(), of_all.tolist(), strict=True)
+    shares = [part / whole if abs(whole) > 1e-9 else float("nan") for part, whole in pairs]
     if len(shares) == 1:
         said = [f"heads {percent(shares[0])} of Σ", f"other parts {percent(1 - shares[0])}"]
     else:

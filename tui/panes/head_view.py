@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
 ROLE = 0.4  # agreement with a known pattern from which a head is called by its name
+DOT = "⟨o, w⟩"
 Grid = list[list[float | None]]  # [layer][head]; None: unknown, or the head cannot feed the neuron
 
 
@@ -30,12 +31,19 @@ class HeadView:
     facts: ModelFacts
     scope: str  # "mean of 24 prompts", "prompt 3"
     measure: str  # what a value is
+    one_prompt: bool
     values: Grid
     total: float | None  # what the values are parts of: the pre-activation, gated the activation
     parts: list[str]
     summaries: dict[HeadId, HeadSummary]
     explained: frozenset[HeadId]
     roles: HeadRoles | None
+
+    @property
+    def title(self) -> str:
+        """ "mean direct", "removal, prompt 3": short enough for a narrow pane."""
+        short = self.measure.split()[0] if self.measure != DOT else DOT
+        return f"{short}, {self.scope}" if self.one_prompt else f"mean {short}"
 
     def value(self, head: HeadId) -> float | None:
         """The head's number; None where there is none."""
@@ -102,6 +110,7 @@ def head_view(session: Session) -> HeadView | None:
         facts=facts,
         scope=_scope(session, prompt),
         measure=measure_of(session, facts),
+        one_prompt=prompt is not None,
         values=_values(facts, summaries) if prompt is None or arrays is None else _of_prompt(facts, arrays, prompt),
         total=_total(session, facts, arrays, prompt),
         parts=parts_in_words(arrays, prompt) if arrays is not None else [],
@@ -115,7 +124,7 @@ def measure_of(session: Session, facts: ModelFacts) -> str:
     """What a head's number is in this study."""
     settings = session.state.settings
     if settings is not None and settings.attribution == "dot":
-        return "⟨o, w⟩"
+        return DOT
     return "removal effect" if facts.gated else "direct attribution"
 
 
@@ -142,7 +151,7 @@ def _of_prompt(facts: ModelFacts, arrays: dict[str, NDArray[np.generic]], prompt
 def _total(
     session: Session, facts: ModelFacts, arrays: dict[str, NDArray[np.generic]] | None, prompt: int | None
 ) -> float | None:
-    if arrays is None or measure_of(session, facts) == "⟨o, w⟩":
+    if arrays is None or measure_of(session, facts) == DOT:
         return None
     whole = arrays["activation"] if facts.gated else arrays["pre_activation"][:, 0]
     return float(whole.mean() if prompt is None else whole[prompt])

@@ -2,63 +2,64 @@
 
 from __future__ import annotations
 
+from typing import ClassVar
+
 from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 from textual import events
-from textual.content import Content
-from textual.geometry import Offset, Region
+from textual.binding import BindingType
+from textual.geometry import Offset
 from textual.message import Message
 from textual.reactive import reactive
 from textual.strip import Strip
-from textual.widget import Widget
 
 from headtorch.core.records import HeadId
 from headtorch.tui.keymap import bindings
-from headtorch.tui.palette import CAVE, STEPS, Palette
+from headtorch.tui.palette import STEPS
 from headtorch.tui.panes.figures import figure, fixed, percent, signed
 from headtorch.tui.panes.flow import flow
 from headtorch.tui.panes.head_cells import WIDTHS, CellStyle
 from headtorch.tui.panes.head_view import HeadView, head_view
 from headtorch.tui.session import Session, Topic
+from headtorch.tui.widgets.rows import Rows
 
 HELP = """\
-Each cell is an attention head: its layer at the left, the last layer at the top, its number above.
+Each cell is an attention head: its layer at the left, the last layer at the top, its number above. Amber adds to the \
+neuron, blue (with −) takes away, · is next to nothing (under 6 % of the strongest). × cannot feed the neuron. An \
+underlined head is active on some prompts and not on others: worth explaining. Without colours +1 to +4 and −1 to −4 \
+say sign and strength, in narrow cells 1 to 4 and a to d.
 
-The number of a head is its direct attribution A(h) = ⟨o_h, w_in⟩ / σ: what its output adds to the neuron's \
-pre-activation, in units of the pre-activation. Amber adds, blue (with −) takes away, · is next to nothing (under 6 % of \
-the strongest). × cannot feed the neuron. An underlined cell is a head that is active on some prompts and not on others, \
-worth explaining. Without colours +1 to +4 and −1 to −4 say sign and strength (in narrow cells 1 to 4 and a to d).
+direct attribution: A(h) = ⟨o_h, w_in⟩ / σ, what the head's output adds to the neuron's pre-activation, in its units.
+removal effect (models with gated MLPs): how much the activation falls when the head's part is taken away.
+⟨o, w⟩ (a study by the paper's score): the same as direct attribution, not divided by σ.
 
-In a model whose MLPs are gated the number is the removal effect: how much the activation falls when the head's part is \
-taken away, in units of the activation. A study by ⟨o, w⟩ leaves the division by σ out, as the paper does.
+Below the grid: the head's number, of the whole pre-activation (gated: activation); its share of the sum over heads; \
+role: how well its attention agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token \
+(looks at earlier copies of the token), induction (at what followed them). β is the share of the neuron's variation on \
+random positions that the head explains; at random: its mean ± standard deviation there; removal: the change of the \
+activation that the head's part makes.
 
-Below the grid: the head's number of the whole pre-activation (gated: activation); its share of the sum over heads; \
-β, the share of the neuron's variation that the head explains on random positions; at random, the head's mean ± standard \
-deviation there; removal, the change of the activation that the head's part makes. role: how well the head's attention \
-agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token (looks at earlier copies of the \
-token), induction (looks at what followed earlier copies).
+Σ is the sum of all parts of the pre-activation: heads, embedding, positions, MLPs, biases. A gated neuron has one for \
+its gate and one for its up. error: |Σ − pre-activation| / Σ|parts|, the largest of the prompts.
 
-Σ is the sum of all parts of the pre-activation: heads, embedding, positions, MLPs, biases. The error is \
-|Σ − pre-activation| / Σ|parts|, the largest of the prompts.
-
-Keys: hjkl or arrows move, g and G go to the top and bottom layer, s goes to the next strongest head, p shows the \
-selected prompt or all, Enter opens the head's explanation."""
+Keys: hjkl or arrows move, g and G go to the top and the bottom layer, s to the next strongest head, p shows the \
+selected prompt only or all, Enter opens the head's explanation."""
 
 _STATUS_LINES = 4
 _EMPTY = "The heads of {0} are not attributed yet."
 
 
-class HeadsPane(Widget, can_focus=True):
+class HeadsPane(Rows, can_focus=True):
     """The grid of heads with a cursor; it scrolls where more heads or layers exist than fit."""
 
     DEFAULT_CSS = "HeadsPane { height: 1fr; }"
-    BINDINGS = bindings("heads")
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("heads")]
     number = 3
     topics: frozenset[Topic] = frozenset({"heads"})
     help = HELP
 
-    cursor: reactive[HeadId | None] = reactive(None, init=False)
+    cursor: reactive[HeadId | None] = reactive(None, init=False, repaint=False)
 
     class HeadMoved(Message):
         """The cursor stands on another head; `feeds` is false where that head cannot feed the neuron."""
@@ -85,12 +86,7 @@ class HeadsPane(Widget, can_focus=True):
         self._missing = "No neuron is selected."
         self._first = Offset(0, 0)  # the head at the left and the lines scrolled off at the top
         self._below: list[Text] | None = None
-        self.border_title = Content("3 Heads")
-
-    @property
-    def palette(self) -> Palette:
-        """The colours of the present theme."""
-        return getattr(self.app, "palette", CAVE)
+        self.set_titles("3 Heads", "")
 
     # what is shown
 
@@ -120,8 +116,13 @@ class HeadsPane(Widget, can_focus=True):
 
     def _title(self) -> None:
         view = self._view
-        self.border_title = Content(f"3 Heads · {view.measure}" if view else "3 Heads")
-        self.border_subtitle = Content(" · ".join([view.scope, *view.parts[:1]]) if view else "")
+        if view is None:
+            self.set_titles("3 Heads", "")
+        else:
+            self.set_titles(f"3 Heads · {view.title}", " · ".join([*view.parts[:1], view.scope][: self._fitting(view)]))
+
+    def _fitting(self, view: HeadView) -> int:
+        return 2 if len(view.scope) + sum(map(len, view.parts[:1])) < self.size.width - 6 else 1
 
     def _follow(self, head: HeadId | None) -> None:
         self.set_reactive(HeadsPane.cursor, head)
@@ -130,7 +131,7 @@ class HeadsPane(Widget, can_focus=True):
 
     def _redraw(self) -> None:
         self._below = None
-        self.refresh()
+        self.redraw()
 
     # the layout
 
@@ -178,8 +179,8 @@ class HeadsPane(Widget, can_focus=True):
 
     # drawing
 
-    def render_line(self, y: int) -> Strip:
-        """Line `y`: the heads' numbers, a layer, or what stands below the grid."""
+    def compose_row(self, y: int) -> Strip:
+        """Row `y`: the heads' numbers, a layer, or what stands below the grid."""
         width = self.size.width
         if self._view is None:
             return self._strip([Segment(f" {self._missing}", self.palette.style("quiet"))] if y == 0 else [])
@@ -251,7 +252,8 @@ class HeadsPane(Widget, can_focus=True):
     def _lines_below(self, width: int) -> list[Text]:
         if self._below is None:
             assert self._view is not None
-            facts = [line for part in self._status(self._view) for line in flow(part, width, " · ", indent=1)]
+            dot = Text(" · ", style=self.palette.style("quiet"))
+            facts = [line for part in self._status(self._view) for line in flow(part, width, dot, indent=1)]
             height, spare = self._below_height, self.size.height - 1 - self._rows
             lines = facts if height < 3 else [self._scale(self._view), *facts]
             self._below = ([Text(), *lines] if spare > len(lines) else lines)[: max(0, spare)]
@@ -296,13 +298,9 @@ class HeadsPane(Widget, can_focus=True):
     # keys and the mouse
 
     def watch_cursor(self, old: HeadId | None, new: HeadId | None) -> None:
-        """Draw the two rows, the numbers above and the facts below again, and tell."""
-        first, self._below = self._first, None
+        """Show it and tell."""
         self.show_cursor()
-        if first == self._first and self._view is not None:
-            lines = {0, *range(self._rows + 1, self.size.height)}
-            lines |= {self._view.facts.n_layers - head.layer - first.y for head in (old, new) if head}
-            self.refresh(*(Region(0, y, self.size.width, 1) for y in lines if 0 <= y < self.size.height))
+        self._redraw()
         if new is not None and self._view is not None:
             self.post_message(self.HeadMoved(self, new, not self._view.reason(new)))
 
@@ -377,6 +375,8 @@ class HeadsPane(Widget, can_focus=True):
 
     def on_resize(self, event: events.Resize) -> None:
         """The cells may be wider or narrower now."""
+        self._drawn = None
+        self._title()
         self.show_cursor()
         self._redraw()
 
