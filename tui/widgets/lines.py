@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import ClassVar
+
 from rich.text import Text
 from textual import events
 from textual.geometry import Region, Size
@@ -16,12 +20,14 @@ from headtorch.tui.palette import CAVE, Palette
 class Lines(ScrollView, can_focus=True):
     """Base of the list panes: subclasses say how many lines there are and what stands on each.
 
-    The cursor's line is drawn on the surface colour with a ▸ in front, so that it shows without colour too.
+    The cursor's line is drawn on the surface colour with a ▸ in front, so that it shows without colour too. Only lines
+    that look different from what the terminal shows are sent to it.
     """
 
     DEFAULT_CSS = "Lines { height: 1fr; scrollbar-size-vertical: 1; scrollbar-size-horizontal: 0; overflow-x: hidden; }"
 
-    cursor: reactive[int] = reactive(0, init=False)
+    header_height: ClassVar[int] = 0
+    cursor: reactive[int] = reactive(0, init=False, repaint=False)
 
     class Moved(Message):
         """The cursor stands on another line."""
@@ -47,6 +53,12 @@ class Lines(ScrollView, can_focus=True):
             """The list."""
             return self.lines
 
+    _placing = False  # the cursor follows its line; nobody moved it
+    _drawn: dict[int, Strip] | None = None  # what the terminal shows, by row
+    _titles: tuple[Text | None, Text | None] = (None, None)
+
+    # what a subclass says
+
     def line_count(self) -> int:
         """How many lines there are."""
         raise NotImplementedError
@@ -55,13 +67,26 @@ class Lines(ScrollView, can_focus=True):
         """What stands on line `index`; cut and padded to `width` afterwards."""
         raise NotImplementedError
 
-    def draw_header(self, width: int) -> Text | None:
-        """A line that stays at the top; None for none."""
-        return None
+    def draw_header(self, width: int) -> Text:
+        """What stands at the top all the time, where `header_height` is 1."""
+        return Text()
+
+    def footer_height(self) -> int:
+        """Rows that stay at the bottom all the time; the same whatever the cursor is on."""
+        return 0
+
+    def draw_footer(self, row: int, width: int) -> Text:
+        """What stands on a row of the footer."""
+        return Text()
+
+    def header_clicked(self, x: int) -> None:
+        """A click on the header, `x` cells from the left."""
 
     def empty_text(self) -> str:
         """One sentence that stands where there are no lines."""
         return ""
+
+    # drawing
 
     @property
     def palette(self) -> Palette:
@@ -69,71 +94,107 @@ class Lines(ScrollView, can_focus=True):
         return getattr(self.app, "palette", CAVE)
 
     def lines_changed(self) -> None:
-        """Call after the lines have changed: measures and draws again, and keeps the cursor inside."""
-        self.virtual_size = Size(self.size.width, self.line_count() + self._header_height())
-        last = max(0, self.line_count() - 1)
-        if self.cursor > last:
-            self.cursor = last
-        self.refresh()
+        """Call after the lines have changed: measures, keeps the cursor inside, and draws what looks different."""
+        height = self.line_count() + self.header_height + self.footer_height()
+        if self.virtual_size != (size := Size(self.size.width, height)):
+            self.virtual_size = size
+        self.cursor = self.validate_cursor(self.cursor)
+        self.redraw()
+
+    def set_titles(self, title: Text, subtitle: Text) -> None:
+        """The border's two titles; the border is drawn again only where they differ."""
+        if (title, subtitle) != self._titles:
+            self._titles = (title, subtitle)
+            self.border_title, self.border_subtitle = title, subtitle
+
+    def redraw(self) -> None:
+        """Draw the rows again that look different from what the terminal shows."""
+        if self._drawn is None:
+            self.refresh()
+            return
+        for y in range(self.size.height):
+            if self._drawn.get(y) != self._compose_row(y):
+                self.refresh(Region(0, y, self.size.width, 1))
+
+    def notify_style_update(self) -> None:
+        """Another theme: everything looks different."""
+        super().notify_style_update()
+        self._drawn = None
 
     def on_resize(self, event: events.Resize) -> None:
         """The lines are as wide as the pane."""
+        self._drawn = None
         self.lines_changed()
         self.show_cursor()
 
-    def watch_cursor(self, old: int, new: int) -> None:
-        """Draw the two lines again, scroll to the new one and tell."""
-        for index in (old, new):
-            self.refresh_line_at(index)
-        self.show_cursor()
-        self.post_message(self.Moved(self, new))
-
-    def refresh_line_at(self, index: int) -> None:
-        """Draw one line again."""
-        self.refresh(Region(0, index + self._header_height() - self.scroll_offset.y, self.size.width, 1))
-
-    def validate_cursor(self, cursor: int) -> int:
-        """Inside the lines."""
-        return max(0, min(cursor, self.line_count() - 1))
-
-    def show_cursor(self) -> None:
-        """Scroll as little as needed to see the cursor's line."""
-        header = self._header_height()
-        top, height = self.scroll_offset.y, self.size.height - header
-        if height <= 0:
-            return
-        if self.cursor < top:
-            self.scroll_to(y=self.cursor, animate=False)
-        elif self.cursor >= top + height:
-            self.scroll_to(y=self.cursor - height + 1, animate=False)
-
     def render_line(self, y: int) -> Strip:
-        """Line `y` of the widget."""
-        width, header = self.size.width, self._header_height()
+        """Row `y` of the widget."""
+        if self._drawn is None:
+            self._drawn = {}
+        strip = self._drawn[y] = self._compose_row(y)
+        return strip
+
+    def _compose_row(self, y: int) -> Strip:
+        width, height = self.size
+        header, footer, count = self.header_height, self.footer_height(), self.line_count()
         if y < header:
-            text = self.draw_header(width) or Text()
-            return self._strip(text, width, selected=False)
-        index = y - header + self.scroll_offset.y
-        if not self.line_count() and y == header:
+            return self._strip(self.draw_header(width), width, selected=False)
+        if y >= height - footer:
+            return self._strip(self.draw_footer(y - height + footer, width), width, selected=False)
+        if not count and y == header:
             return self._strip(Text(f" {self.empty_text()}", style=self.palette.style("quiet")), width, selected=False)
-        if not 0 <= index < self.line_count():
+        index = y - header + self.scroll_offset.y
+        if not 0 <= index < count:
             return Strip.blank(width, self.rich_style)
         selected = index == self.cursor
         return self._strip(self.draw_line(index, width, selected), width, selected)
 
     def _strip(self, text: Text, width: int, selected: bool) -> Strip:
         text.no_wrap = True
+        text.end = ""
         text.truncate(width, overflow="ellipsis")
         background = self.palette.style("bright", on="surface") if selected else self.rich_style
-        strip = Strip(text.render(self.app.console), text.cell_len)
-        return strip.extend_cell_length(width).crop(0, width).apply_style(background)
-
-    def _header_height(self) -> int:
-        return 0 if self.draw_header(1) is None else 1
+        strip = Strip(text.render(self.app.console))
+        return strip.adjust_cell_length(width).apply_style(background)
 
     def page(self) -> int:
         """Lines that fit."""
-        return max(1, self.size.height - self._header_height())
+        return max(1, self.size.height - self.header_height - self.footer_height())
+
+    # the cursor
+
+    def validate_cursor(self, cursor: int) -> int:
+        """Inside the lines."""
+        return max(0, min(cursor, self.line_count() - 1))
+
+    def watch_cursor(self, old: int, new: int) -> None:
+        """Show the cursor and tell who moved it."""
+        self.show_cursor()
+        if not self._placing:
+            self.post_message(self.Moved(self, new))
+        self.redraw()
+
+    @contextmanager
+    def placing(self) -> Iterator[None]:
+        """Inside, the cursor moves with its line or the selection: no Moved is posted."""
+        before, self._placing = self._placing, True
+        try:
+            yield
+        finally:
+            self._placing = before
+
+    def show_cursor(self) -> None:
+        """Scroll until the cursor's line is seen.
+
+        Past an edge the lines move by half a page: a held key would otherwise send the whole pane at each step.
+        """
+        if self.size.height <= self.header_height + self.footer_height():
+            return
+        top, page = self.scroll_offset.y, self.page()
+        if self.cursor < top:
+            self.scroll_to(y=max(0, min(self.cursor, top - page // 2)), animate=False)
+        elif self.cursor >= top + page:
+            self.scroll_to(y=max(self.cursor - page + 1, top + page // 2), animate=False)
 
     def action_cursor(self, step: int) -> None:
         """Move by `step` lines."""
@@ -158,8 +219,15 @@ class Lines(ScrollView, can_focus=True):
 
     def on_click(self, event: events.Click) -> None:
         """A click puts the cursor there; on the cursor's own line it goes deeper."""
-        index = event.y - self._header_height() + self.scroll_offset.y
-        if not 0 <= index < self.line_count() or event.y < self._header_height():
+        place = event.get_content_offset(self)
+        if place is None:
+            return
+        header = self.header_height
+        if place.y < header:
+            self.header_clicked(place.x)
+            return
+        index = place.y - header + self.scroll_offset.y
+        if index >= self.line_count() or place.y >= self.size.height - self.footer_height():
             return
         if index == self.cursor:
             self.action_choose()

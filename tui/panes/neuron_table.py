@@ -1,0 +1,182 @@
+"""The neurons on the list as columns of numbers: a few of the study, or every one of its layers. Sorted by numpy."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtorch.core.engine.protocol import NeuronList
+from headtorch.core.errors import AddressError
+from headtorch.core.records import Kind, NeuronId, NextTokenNeuron
+from headtorch.core.text import visible_token
+
+if TYPE_CHECKING:
+    from headtorch.tui.session import Session
+
+KINDS: tuple[Kind, ...] = get_args(Kind)
+Column = Literal["neuron", "token", "c", "cos", "z", "kind", "P", "E", "best", "n"]
+COLUMNS: tuple[Column, ...] = get_args(Column)
+ASCENDING: frozenset[Column] = frozenset({"neuron", "token", "kind"})  # read from the top; numbers begin with the most
+
+OWN, RANDOM, VISITED, OTHER = range(4)  # of the study, of its random baseline, looked at beside it, of the layers
+
+Floats = NDArray[np.float64]
+Ints = NDArray[np.int64]
+
+
+@dataclass
+class NeuronTable:
+    """Columns of equal length; nan where a number is not known. The texts of tokens are stored once each."""
+
+    layer: Ints
+    index: Ints
+    token: Ints  # into `texts`
+    texts: list[str]
+    c: Floats
+    cos: Floats
+    z: Floats
+    kind: Ints  # into KINDS
+    member: Ints = field(init=False)  # OWN, RANDOM, VISITED or OTHER
+    P: Floats = field(init=False)
+    E: Floats = field(init=False)  # median over the scored heads
+    best: Floats = field(init=False)
+    n: Floats = field(init=False)  # scored heads
+    valid: NDArray[np.bool_] = field(init=False)
+    marked: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._blank()
+
+    def __len__(self) -> int:
+        return len(self.layer)
+
+    def _blank(self) -> None:
+        size = len(self)
+        self.P, self.E, self.best, self.n = (np.full(size, np.nan) for _ in range(4))
+        self.valid, self.marked = np.zeros(size, bool), np.zeros(size, bool)
+        self.member = np.full(size, OTHER, np.int64)
+
+    @cached_property
+    def _address(self) -> Ints:
+        """One number per row, in the order of addresses."""
+        return self.layer * self._span + self.index
+
+    @cached_property
+    def _span(self) -> int:
+        return int(self.index.max()) + 1 if len(self) else 1
+
+    @cached_property
+    def _by_address(self) -> Ints:
+        return np.argsort(self._address, kind="stable")
+
+    def neuron(self, row: int) -> NeuronId:
+        """The address of a row."""
+        return NeuronId(int(self.layer[row]), int(self.index[row]))
+
+    def token_text(self, row: int) -> str:
+        """The token of a row, as readers tell tokens apart."""
+        return self.texts[int(self.token[row])]
+
+    def rows_of(self, neurons: Iterable[NeuronId]) -> dict[NeuronId, int]:
+        """The rows of some neurons; those that are not in the table are left out."""
+        wanted = list(neurons)
+        if not wanted or not len(self):
+            return {}
+        keys, order, span = self._address, self._by_address, self._span
+        sought = np.array([n.layer * span + n.index if n.index < span else -1 for n in wanted])
+        at = np.minimum(np.searchsorted(keys, sought, sorter=order), len(keys) - 1)
+        rows = order[at].tolist()
+        return {n: row for n, row, key in zip(wanted, rows, sought.tolist(), strict=True) if keys[row] == key}
+
+    def take_results(self, session: Session) -> None:
+        """Fill in what the study has found about its own neurons, and the bookmarks."""
+        self._blank()
+        state = session.state
+        known = [*state.neurons, *state.visited]
+        members = self.rows_of(known)
+        for neuron, row in members.items():
+            found = state.neurons.get(neuron)
+            self.member[row] = VISITED if found is None else RANDOM if found.random else OWN
+            validity = state.validity.get(neuron)
+            if validity is not None:
+                self.P[row], self.valid[row] = validity.next_share, validity.valid
+        scores: dict[NeuronId, list[float]] = {}
+        for score in state.scores.values():
+            if score.e is not None:
+                scores.setdefault(score.neuron, []).append(score.e)
+        for neuron, row in members.items():
+            if mine := scores.get(neuron):
+                self.E[row], self.best[row], self.n[row] = float(np.median(mine)), max(mine), len(mine)
+        for row in self.rows_of(_addresses(session.notes.bookmarks)).values():
+            self.marked[row] = True
+
+    def sorted(self, rows: Ints, by: Column, reverse: bool) -> Ints:
+        """The rows in order of a column, ties by address; what is not known comes last both ways."""
+        descending = (by not in ASCENDING) != reverse
+        rows = rows[np.argsort(self._address[rows], kind="stable")]
+        values = self._sort_keys(by)[rows]
+        order = np.argsort(-values if descending else values, kind="stable")  # nan goes to the end
+        return rows[order]
+
+    def _sort_keys(self, by: Column) -> Floats:
+        if by == "neuron":
+            return self._address.astype(float)
+        if by == "token":
+            rank = np.empty(len(self.texts))
+            folded = [text.lstrip("·").casefold() for text in self.texts]
+            rank[sorted(range(len(folded)), key=folded.__getitem__)] = np.arange(len(folded))
+            return rank[self.token]
+        keys: Floats = np.asarray(getattr(self, by), float)
+        return keys
+
+
+def table_of(session: Session, rows: Iterable[NextTokenNeuron]) -> NeuronTable:
+    """The study's own neurons."""
+    found = list(rows)
+    texts = list(dict.fromkeys(row.token for row in found))
+    place = {text: at for at, text in enumerate(texts)}
+    table = NeuronTable(
+        layer=np.array([row.neuron.layer for row in found], np.int64),
+        index=np.array([row.neuron.index for row in found], np.int64),
+        token=np.array([place[row.token] for row in found], np.int64),
+        texts=[visible_token(text) for text in texts],
+        c=np.array([row.congruence for row in found], float),
+        cos=np.array([row.cosine for row in found], float),
+        z=np.array([row.z for row in found], float),
+        kind=np.array([KINDS.index(row.kind) for row in found], np.int64),
+    )
+    table.take_results(session)
+    return table
+
+
+def table_of_all(session: Session, listed: NeuronList) -> NeuronTable:
+    """Every neuron of the layers; those of the study are known by their address."""
+    ids, first, token = np.unique(np.asarray(listed.token_id, np.int64), return_index=True, return_inverse=True)
+    codes = {kind: code for code, kind in enumerate(KINDS)}
+    table = NeuronTable(
+        layer=np.asarray(listed.layer, np.int64),
+        index=np.asarray(listed.index, np.int64),
+        token=np.asarray(token, np.int64),
+        texts=[visible_token(listed.token[at]) for at in first.tolist()],
+        c=np.asarray(listed.congruence, float),
+        cos=np.asarray(listed.cosine, float),
+        z=np.asarray(listed.z, float),
+        kind=np.fromiter((codes[kind] for kind in listed.kind), np.int64, len(listed.kind)),
+    )
+    table.take_results(session)
+    return table
+
+
+def _addresses(subjects: Iterable[str]) -> list[NeuronId]:
+    found = []
+    for subject in subjects:
+        try:
+            found.append(NeuronId.parse(subject))
+        except AddressError:
+            continue
+    return found
