@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from rich.cells import cell_len
+from rich.style import Style
+
+Piece = tuple[str, Style]
 
 
 def head(text: str, cells: int) -> str:
@@ -48,3 +53,24 @@ def number(value: float | None, cells: int, digits: int = 2) -> str:
         if len(text) <= cells:
             return text.rjust(cells)
     return f"{value:.0e}".rjust(cells)[:cells]
+
+
+def crop(pieces: Sequence[Piece], start: int, end: int) -> list[Piece]:
+    """The cells from `start` to `end` of styled text; half of a wide character becomes a space."""
+    kept: list[Piece] = []
+    at = 0
+    for text, style in pieces:
+        cells = cell_len(text)
+        left, right = max(0, start - at), max(0, at + cells - end)
+        at += cells
+        if left + right >= cells and (cells or not start < at <= end):
+            continue
+        if left:
+            part = tail(text, cells - left)
+            text = " " * (cells - left - cell_len(part)) + part
+        if right:
+            room = cells - left - right
+            part = head(text, room)
+            text = part + " " * (room - cell_len(part))
+        kept.append((text, style))
+    return kept
