@@ -34,6 +34,7 @@ class NeuronRow(Record, frozen=True, kw_only=True):
     best_high: float | None
     best_n_active: int | None
     best_n_inactive: int | None
+    best_lower: int | None = None  # of the prompts behind the best E, those from lower activation bins
 
 
 class PromptRow(Record, frozen=True, kw_only=True):
@@ -155,6 +156,7 @@ def _neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Ne
         best_high=best.interval.high if best and best.interval else None,
         best_n_active=best.n_active if best else None,
         best_n_inactive=best.n_inactive if best else None,
+        best_lower=best.lower if best else None,
     )
 
 

@@ -55,7 +55,7 @@ class NeuronPart(Record, frozen=True, kw_only=True):
     never_active: int | None
     always_active: int | None
     explainable: int | None
-    lower_prompts: int  # from lower activation bins, for the always-active heads
+    lower_prompts: int = 0  # from lower activation bins, for the always-active heads
     heads: list[HeadPart]
     notes: dict[str, str]
 

@@ -152,7 +152,7 @@ def _best(row: NeuronRow) -> str:
     if row.best_e is None or row.best_low is None or row.best_high is None:
         return number(row.best_e)
     best = with_interval(row.best_e, Interval(row.best_low, row.best_high))
-    return f"{best}, n = {row.best_n_active} + {row.best_n_inactive}"
+    return f"{best}, n = {row.best_n_active} + {row.best_n_inactive}{_lower(row.best_lower or 0)}"
 
 
 def _baseline(comparisons: Sequence[BaselineCompared]) -> list[str]:
