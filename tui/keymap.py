@@ -23,6 +23,7 @@ class Command:
     footer: bool = False
     shown_key: str | None = None
     palette: bool = True
+    priority: bool = False  # taken before the focused field sees the key
 
     @property
     def id(self) -> str:
@@ -72,6 +73,12 @@ COMMANDS: tuple[Command, ...] = (
     Command("prompts", "right", "l,right", "shift(1)", "right", "shift long prompts back", palette=False),
     Command("prompts", "search", "slash", "search", "search", "search the prompts", footer=True, shown_key="/"),
     Command("prompts", "search-next", "N", "search_next", "next match", "to the next match"),
+    Command("document", "back", "escape,backspace", "back", "back", "back to the prompts", footer=True, shown_key="esc"),
+    Command("document", "next-place", "n", "next_place(1)", "next place", "to the next place where the neuron fires", footer=True),
+    Command("document", "previous-place", "p", "next_place(-1)", "previous place", "to the place before where the neuron fires", footer=True),
+    Command("document", "search", "slash", "search", "search", "search the document", footer=True, shown_key="/"),
+    Command("document", "search-next", "N", "search_next", "next match", "to the next match"),
+    Command("document", "copy", "y", "copy", "copy", "copy the paragraph under the cursor", footer=True),
     Command("heads", "left", "h,left", "move(0,-1)", "left", "one head to the left", palette=False),
     Command("heads", "right", "l,right", "move(0,1)", "right", "one head to the right", palette=False),
     Command("heads", "up", "k,up", "move(1,0)", "up", "one layer up", palette=False),
@@ -96,6 +103,30 @@ COMMANDS: tuple[Command, ...] = (
     Command("detail", "half-page-up", "ctrl+u,pageup", "half_page(-1)", "half page up", "half a page up", palette=False),
     Command("detail", "first", "home,g", "first", "first", "to the first line", palette=False),
     Command("detail", "last", "G,end", "last", "last", "to the last line", palette=False),
+    # a note
+    Command("note", "save", "escape,ctrl+s,ctrl+enter", "save", "save", "save the note and leave; an empty note is taken away", palette=False),
+    # the help
+    Command("help", "close", "escape,q,question_mark,backspace,enter", "close", "close", "close the help", footer=True, shown_key="esc", palette=False),
+    Command("help", "down", "j,down", "scroll(1)", "down", "one line down", palette=False),
+    Command("help", "up", "k,up", "scroll(-1)", "up", "one line up", palette=False),
+    Command("help", "half-page-down", "ctrl+d,pagedown,space", "half_page(1)", "half page down", "half a page down", palette=False),
+    Command("help", "half-page-up", "ctrl+u,pageup", "half_page(-1)", "half page up", "half a page up", palette=False),
+    Command("help", "first", "g,home", "end(-1)", "top", "to the top", palette=False),
+    Command("help", "last", "G,end", "end(1)", "end", "to the end", palette=False),
+    # a text of your own: while typing, and on the answer below
+    Command("try-text", "back", "escape", "back", "back", "back to the workbench", footer=True, shown_key="esc", palette=False),
+    Command("try-text", "switch", "tab,shift+tab", "switch", "text or answer", "from the text to the answer and back", footer=True, palette=False),
+    Command("try-text", "keep", "ctrl+k", "keep", "keep", "keep this answer to compare with; again: compare with the one before", footer=True, priority=True),
+    Command("try-typing", "ask", "enter,ctrl+enter", "ask", "try", "try the text now; a pause does it too", footer=True, shown_key="⏎", palette=False),
+    Command("try-typing", "new-line", "shift+enter,alt+enter,ctrl+j", "new_line", "new line", "a new line in the text", palette=False),
+    Command("try-answer", "left", "h,left", "move(-1)", "token", "one token to the left", footer=True, shown_key="h l", palette=False),
+    Command("try-answer", "right", "l,right", "move(1)", "right", "one token to the right", palette=False),
+    Command("try-answer", "first", "0,home", "end(-1)", "first", "to the first token", palette=False),
+    Command("try-answer", "last", "dollar_sign,end", "end(1)", "last", "to the last token", palette=False),
+    Command("try-answer", "down", "j,down", "scroll_lines(1)", "down", "scroll down", palette=False),
+    Command("try-answer", "up", "k,up", "scroll_lines(-1)", "up", "scroll up", palette=False),
+    Command("try-answer", "shading", "m", "shading", "shading", "shade tokens by activation, by what the head took from them, or by its attention", footer=True),
+    Command("try-answer", "edit", "i,enter", "edit", "edit", "back to the text to change it", footer=True, shown_key="i"),
     # everywhere
     Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
     Command("app", "theme", "T", "change_theme", "theme", "the next theme"),
@@ -114,6 +145,7 @@ def bindings(*places: str) -> list[Binding]:
             key_display=command.shown_key,
             id=command.id,
             tooltip=command.help,
+            priority=command.priority,
         )
         for command in COMMANDS
         if command.place in places

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
+from collections.abc import Awaitable, Callable
 from typing import Any
 
+from screens import screen_lines
 from textual.app import App
 from textual.screen import Screen
-from textual.strip import Strip
 
 from headtorch.tui.palette import CAVE, Palette
 
@@ -33,9 +36,8 @@ class Stage(App[None]):
 
 
 def lines_of(app: App[Any]) -> list[str]:
-    """What stands on the screen, line by line."""
-    strips: list[Strip] = app.screen._compositor.render_strips()
-    return [strip.text.rstrip() for strip in strips]
+    """What stands on the screen, line by line, without blanks at the ends."""
+    return [line.rstrip() for line in screen_lines(app)]
 
 
 def text_of(app: App[Any]) -> str:
@@ -43,3 +45,13 @@ def text_of(app: App[Any]) -> str:
     text = "\n".join(lines_of(app))
     assert not {c for c in text if (ord(c) < 32 and c != "\n") or c in "\x7f\u202e\u202a\u2066"}
     return text
+
+
+def in_terminal(test: Callable[..., Awaitable[None]]) -> Callable[..., None]:
+    """Run an asynchronous test."""
+
+    @functools.wraps(test)
+    def run(*args: Any, **kwargs: Any) -> None:
+        asyncio.run(test(*args, **kwargs))  # type: ignore[arg-type]
+
+    return run

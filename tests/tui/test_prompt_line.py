@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 import pytest
-from stage import HOSTILE, SIZES, Stage, lines_of, text_of
+from stage import HOSTILE, SIZES, Stage, in_terminal, lines_of, text_of
 from textual import events
 
 from headtorch.tui.screens.prompt_line import PromptLine
 from headtorch.tui.widgets.entry import Entry, typed
 
-pytestmark = pytest.mark.anyio
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
 
 @pytest.mark.parametrize("size", SIZES)
+@in_terminal
 async def test_the_line_is_the_last_of_the_screen(size: tuple[int, int]) -> None:
     app = Stage(PromptLine("filter /", "L31", placeholder="token, layer or kind"))
     async with app.run_test(size=size) as pilot:
@@ -27,6 +21,7 @@ async def test_the_line_is_the_last_of_the_screen(size: tuple[int, int]) -> None
         assert lines_of(app)[-1] == " filter / token, layer or kind"
 
 
+@in_terminal
 async def test_enter_returns_the_text_and_escape_nothing() -> None:
     for key, returned in (("enter", "ab"), ("escape", None)):
         app = Stage(PromptLine("search"))
@@ -35,6 +30,7 @@ async def test_enter_returns_the_text_and_escape_nothing() -> None:
             assert app.returned == [returned]
 
 
+@in_terminal
 async def test_every_change_is_told_while_typing() -> None:
     heard: list[str] = []
     app = Stage(PromptLine("filter", on_change=heard.append))
@@ -44,6 +40,7 @@ async def test_every_change_is_told_while_typing() -> None:
         assert heard == ["q", "q/", "q"]
 
 
+@in_terminal
 async def test_what_is_wrong_stands_above_the_line_until_the_text_changes() -> None:
     app = Stage(PromptLine("pattern", "(", validate=lambda text: f"{text} has no end" if text == "(" else None))
     async with app.run_test(size=(80, 24)) as pilot:
@@ -57,6 +54,7 @@ async def test_what_is_wrong_stands_above_the_line_until_the_text_changes() -> N
         assert app.returned == ["()"]
 
 
+@in_terminal
 async def test_hostile_text_is_drawn_as_text() -> None:
     app = Stage(PromptLine(HOSTILE, HOSTILE, HOSTILE, validate=lambda text: HOSTILE))
     async with app.run_test(size=(120, 36)) as pilot:
@@ -65,6 +63,7 @@ async def test_hostile_text_is_drawn_as_text() -> None:
         assert text_of(app).count("[red]x[/INST]") == 3
 
 
+@in_terminal
 async def test_a_paste_of_several_lines_becomes_one_line_without_what_cannot_be_seen() -> None:
     app = Stage(PromptLine("text", "<>"))
     async with app.run_test() as pilot:
@@ -77,6 +76,7 @@ async def test_a_paste_of_several_lines_becomes_one_line_without_what_cannot_be_
         assert entry.value == "<a b[31m c!>"
 
 
+@in_terminal
 async def test_the_cursor_does_not_blink() -> None:
     app = Stage(PromptLine("text"))
     async with app.run_test() as pilot:

@@ -47,9 +47,9 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
     LineScreen Entry { width: 1fr; }
     """
 
-    def __init__(self, title: str, value: str = "", placeholder: str = "") -> None:
+    def __init__(self, title: str, initial: str = "", placeholder: str = "") -> None:
         super().__init__()
-        self._title, self._value, self._placeholder = title, value, placeholder
+        self._title, self._initial, self._placeholder = title, initial, placeholder
         self._suggestions: list[Suggestion] = []
         self._chosen: int | None = None
 
@@ -71,13 +71,13 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
             yield Static(id="problem")
             with Horizontal():
                 yield Label(Text(visible(self._title)))
-                yield Entry(self._value, placeholder=self._placeholder)
+                yield Entry(self._initial, placeholder=self._placeholder)
 
     def on_mount(self) -> None:
         """The line is ready at once."""
         self.query_one(Entry).focus()
         self.query_one("#problem").display = False
-        self._suggest_for(self._value)
+        self._suggest_for(self._initial)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """New text: other suggestions, no problem yet."""
@@ -133,17 +133,17 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
 
 
 class PromptLine(LineScreen[str]):
-    """A line of text. `validate` gives a sentence on what is wrong with a text, or None; `on_change` hears every text."""
+    """A line of text. `validate` says in a sentence what is wrong with it, or None; `on_change` hears every change."""
 
     def __init__(
         self,
         title: str,
-        value: str = "",
+        initial: str = "",
         placeholder: str = "",
         on_change: Callable[[str], None] | None = None,
         validate: Callable[[str], str | None] | None = None,
     ) -> None:
-        super().__init__(title, value, placeholder)
+        super().__init__(title, initial, placeholder)
         self._on_change, self._validate = on_change, validate
 
     def read_line(self, text: str) -> str:
