@@ -18,7 +18,7 @@ from headtorch.core.analysis.running import EMPTY_HASH, EMPTY_KEY
 from headtorch.core.errors import AddressError
 from headtorch.core.records import ModelFacts
 
-FORMAT = 1  # of the index file; part of the key
+FORMAT = 2  # of the index file; part of the key
 N_BINS = 10
 N_PLACES = 8  # kept per bin, neuron and half
 N_RANDOM = 256  # random positions per half

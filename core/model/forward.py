@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.products import fast_products
 
 
 class _Enough(Exception):
@@ -41,7 +42,7 @@ def mlp_activations(
             handle = module.register_forward_pre_hook(lambda m, i, layer=layer: keep(layer, m, i))
             hooks.callback(handle.remove)
         try:
-            with torch.no_grad():
+            with torch.no_grad(), fast_products(hf):
                 hf.base_model(input_ids=rows, use_cache=False)
         except _Enough:
             pass
@@ -52,5 +53,5 @@ def logits(
     hf: PreTrainedModel, rows: Int[Tensor, "row position"], d_vocab: int
 ) -> Float[Tensor, "row position d_vocab"]:
     """Logits in fp32, without the rows of the unembedding that belong to no token."""
-    with torch.no_grad():
+    with torch.no_grad(), fast_products(hf):
         return cast(Tensor, hf(input_ids=rows, use_cache=False).logits)[..., :d_vocab].float()

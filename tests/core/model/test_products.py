@@ -1,0 +1,97 @@
+"""Fast products are the same products: compared with fp64 arithmetic, and with the plain module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from tiny_models import tiny_model
+from torch import Tensor, nn
+from transformers.pytorch_utils import Conv1D
+
+from headtorch.core.model import products
+from headtorch.core.model.products import fast_products, product
+
+MODULES = {"Linear": nn.Linear(24, 40), "no bias": nn.Linear(24, 40, bias=False), "Conv1D": Conv1D(40, 24)}
+
+here = pytest.mark.skipif(not products._at_hand(), reason="PyTorch has one library for products here")
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[Tensor]:
+    """The inputs of the products that go the fast way."""
+    seen: list[Tensor] = []
+
+    def seeing(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+        seen.append(x)
+        return product(x, weight, bias)
+
+    monkeypatch.setattr(products, "product", seeing)
+    return seen
+
+
+@pytest.fixture
+def fresh() -> Iterator[None]:
+    """Whether the operator is at hand is asked anew, now and after the test."""
+    products._at_hand.cache_clear()
+    yield
+    products._at_hand.cache_clear()
+
+
+@here
+@pytest.mark.parametrize("shape", [(16, 32, 24), (3, 100, 24), (300, 24), (1, 1, 24)])
+@pytest.mark.parametrize("name", MODULES)
+def test_a_projection_is_that_of_fp64_arithmetic(shape: tuple[int, ...], name: str, taken: list[Tensor]) -> None:
+    module = MODULES[name]
+    x = torch.randn(shape, generator=torch.Generator().manual_seed(0))
+    with torch.no_grad(), fast_products(tiny_model("gpt2").hf):
+        found = module(x)
+        expected = module.double()(x.double())
+        module.float()
+    assert len(taken) == 1
+    assert found.dtype == torch.float32
+    torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
+
+
+@here
+@pytest.mark.parametrize("family", ["gpt2", "llama", "opt", "phi3"])
+def test_the_scan_sees_what_the_plain_module_computes(family: str, taken: list[Tensor]) -> None:
+    model = tiny_model(family)
+    rows = torch.randint(0, model.facts.d_vocab, (8, 48), generator=torch.Generator().manual_seed(1))
+    plain: dict[int, Tensor] = {}
+    hooks = [
+        model.mlp_output_modules[layer].register_forward_pre_hook(
+            lambda _m, args, layer=layer: plain.update({layer: args[0].reshape(8, 48, -1)})
+        )
+        for layer in (0, 2)
+    ]
+    with torch.no_grad():
+        model.hf(input_ids=rows, use_cache=False)
+    for hook in hooks:
+        hook.remove()
+    assert not taken
+    found = model.mlp_activations(rows, [0, 2])
+    assert len(taken) >= 3 * 2
+    for layer in (0, 2):
+        assert (found[layer] - plain[layer]).abs().max() <= 1e-5 * plain[layer].abs().max()
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
+def test_other_precisions_go_the_plain_way(dtype: torch.dtype, taken: list[Tensor]) -> None:
+    model = tiny_model("llama")
+    model.hf.to(dtype)
+    model.mlp_activations(torch.zeros((8, 48), dtype=torch.long), [0])
+    assert not taken
+
+
+def test_an_operator_that_is_gone_or_has_changed_is_not_used(fresh: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: object) -> Tensor:
+        raise AttributeError("'_OpNamespace' 'mkldnn' object has no attribute '_linear_pointwise'")
+
+    for changed in (gone, lambda x, weight, bias: torch.zeros(*x.shape[:-1], len(weight))):
+        products._at_hand.cache_clear()
+        monkeypatch.setattr(products, "product", changed)
+        x = torch.randn(4, 24)
+        with torch.no_grad(), fast_products(tiny_model("gpt2").hf):
+            assert torch.equal(MODULES["Linear"](x), torch.nn.functional.linear(x, *MODULES["Linear"].parameters()))
