@@ -156,7 +156,7 @@ def table_of(session: Session, rows: Iterable[NextTokenNeuron]) -> NeuronTable:
 
 def table_of_all(session: Session, listed: NeuronList) -> NeuronTable:
     """Every neuron of the layers; those of the study are known by their address."""
-    ids, first, token = np.unique(np.asarray(listed.token_id, np.int64), return_index=True, return_inverse=True)
+    _, first, token = np.unique(np.asarray(listed.token_id, np.int64), return_index=True, return_inverse=True)
     codes = {kind: code for code, kind in enumerate(KINDS)}
     table = NeuronTable(
         layer=np.asarray(listed.layer, np.int64),

@@ -130,8 +130,8 @@ class NeuronsPane(Lines):
     def _place_of(self, neuron: NeuronId | None) -> int | None:
         if neuron is None or self._table is None:
             return None
-        row = self._table.rows_of([neuron]).get(neuron)
-        found = np.flatnonzero(self._order == row) if row is not None else ()
+        row = self._table.rows_of([neuron]).get(neuron, -1)
+        found = np.flatnonzero(self._order == row)
         return int(found[0]) if len(found) else None
 
     def _write_titles(self) -> None:

@@ -186,15 +186,16 @@ class Lines(ScrollView, can_focus=True):
     def show_cursor(self) -> None:
         """Scroll until the cursor's line is seen.
 
-        Past an edge the lines move by half a page: a held key would otherwise send the whole pane at each step.
+        Past an edge the lines move by half a page: a held key would otherwise send the whole pane at each step. Forced,
+        since a scrollbar that new lines call for appears only with the next layout.
         """
         if self.size.height <= self.header_height + self.footer_height():
             return
         top, page = self.scroll_offset.y, self.page()
         if self.cursor < top:
-            self.scroll_to(y=max(0, min(self.cursor, top - page // 2)), animate=False)
+            self.scroll_to(y=max(0, min(self.cursor, top - page // 2)), animate=False, force=True)
         elif self.cursor >= top + page:
-            self.scroll_to(y=max(self.cursor - page + 1, top + page // 2), animate=False)
+            self.scroll_to(y=max(self.cursor - page + 1, top + page // 2), animate=False, force=True)
 
     def action_cursor(self, step: int) -> None:
         """Move by `step` lines."""
