@@ -1,0 +1,79 @@
+"""On which of a neuron's prompts a head is active, for any head: as the study says, or by the study's rule."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from headtorch.core.records import HeadId, NeuronId, Prompt
+
+if TYPE_CHECKING:
+    from headtorch.tui.session import Session
+
+
+@dataclass(frozen=True)
+class Labels:
+    """Prompts and, for each, whether the head is active there. `direct` is None where it was not kept."""
+
+    prompts: list[Prompt]
+    active: list[bool]
+    direct: list[float | None]
+    suppressing: bool = False
+
+    def share_explaining(self) -> tuple[int, int]:
+        """Active prompts of the explaining half's strongest, and how many there are."""
+        pairs = zip(self.prompts, self.active, strict=True)
+        mine = [label for prompt, label in pairs if prompt.half == "explain" and prompt.bin is None]
+        return sum(mine), len(mine)
+
+
+def labels_of(session: Session, neuron: NeuronId, head: HeadId) -> Labels | None:
+    """None until the study has decided about the neuron's heads, or where the numbers per prompt are not at hand."""
+    state = session.state
+    own = state.prompts.get(neuron, [])
+    if neuron not in state.activity or not own:
+        return None
+    activity = state.activity_of(neuron, head)
+    direct = direct_of(session, head, len(own))
+    if activity is None:
+        return _by_rule(session, neuron, head, own, direct)
+    prompts = state.labelled_prompts(activity)
+    known = min(len(prompts), len(activity.active))
+    direct = [*direct, *[None] * known][:known]
+    return Labels(prompts[:known], activity.active[:known], direct, activity.suppressing)
+
+
+def direct_of(session: Session, head: HeadId, count: int) -> list[float | None]:
+    """What the head gives on each of the selected neuron's prompts; None where it is not known."""
+    arrays = session.arrays()
+    if arrays is None or head.layer >= arrays["headline"].shape[1] or head.index >= arrays["headline"].shape[2]:
+        return [None] * count
+    values: list[float] = arrays["headline"][:count, head.layer, head.index].tolist()
+    return [value if value == value else None for value in values] + [None] * (count - len(values))
+
+
+def _by_rule(
+    session: Session, neuron: NeuronId, head: HeadId, own: list[Prompt], direct: list[float | None]
+) -> Labels | None:
+    arrays, settings, row = session.arrays(), session.state.settings, session.row(neuron)
+    if arrays is None or settings is None or all(value is None for value in direct):
+        return None
+    import numpy as np
+
+    from headtorch.core.analysis.activity import active_heads
+
+    values = np.asarray(arrays["headline"], dtype=np.float64)  # prompt layer head
+    mean, sd = np.full(values.shape[1:], np.nan), np.full(values.shape[1:], np.nan)
+    for summary in session.state.attributed[neuron].heads:
+        place = summary.head.layer, summary.head.index
+        mean[place] = np.nan if summary.baseline_mean is None else summary.baseline_mean
+        sd[place] = np.nan if summary.baseline_sd is None else summary.baseline_sd
+    sign = row.sign if row is not None else 1
+    found = {
+        suppressing: active_heads(values, mean, sd, rule=settings.activity, sign=sign, suppressing=suppressing)[
+            : len(own), head.layer, head.index
+        ].tolist()
+        for suppressing in (False, True)
+    }
+    suppressing = sum(found[True]) > sum(found[False])
+    return Labels(own[: len(found[False])], found[suppressing], direct[: len(found[False])], suppressing)
