@@ -19,6 +19,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.products import fast_products
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
@@ -75,7 +76,8 @@ def readouts(
         ids = _padded([rows[i] for i in batch]).to(model.device)
         lengths = torch.tensor([len(rows[i]) for i in batch], device=model.device)
         run = _run_last if where == "last" else _run_all
-        found[:, :, batch] = run(model, ids, lengths, neuron, token_id, edits, means)
+        with fast_products(model.hf):
+            found[:, :, batch] = run(model, ids, lengths, neuron, token_id, edits, means)
         done += len(batch)
         watch.progress("ablate", done, len(rows), "prompts")
     return [
@@ -286,7 +288,7 @@ def mean_head_outputs(model: LanguageModel, rows: Sequence[Sequence[int]], *, wa
     for batch in _similar_lengths(rows):
         watch.checkpoint()
         last = torch.tensor([len(rows[i]) - 1 for i in batch], device=model.device)
-        with ExitStack() as hooks, torch.no_grad():
+        with ExitStack() as hooks, torch.no_grad(), fast_products(model.hf):
             for layer, module in enumerate(model.attention_output_modules):
                 handle = module.register_forward_pre_hook(lambda m, x, layer=layer, last=last: add(layer, last, x))
                 hooks.callback(handle.remove)

@@ -43,7 +43,7 @@ def product(
 def _at_hand() -> bool:
     """Whether both libraries are there and the operator computes the product."""
     libraries = (torch.backends.mkl, torch.backends.mkldnn)
-    if not all(library.is_available() for library in libraries):  # type: ignore[no-untyped-call]
+    if not all(library.is_available() for library in libraries):
         return False
     x, weight, bias = torch.arange(30.0).view(2, 3, 5), torch.arange(20.0).view(5, 4).T, torch.arange(4.0)
     try:

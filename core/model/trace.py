@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from transformers import PreTrainedModel
 
 from headtorch.core.model.anatomy import Anatomy, centred
+from headtorch.core.model.products import fast_products
 from headtorch.core.model.quiet import quiet
 from headtorch.core.model.weights import Weights
 from headtorch.core.records import ModelFacts
@@ -66,7 +67,7 @@ class Inspector:
 
     def __init__(self, hf: PreTrainedModel, anatomy: Anatomy, weights: Weights, facts: ModelFacts) -> None:
         self._anatomy, self._weights, self._facts = anatomy, weights, facts
-        self._device = hf.device
+        self._hf, self._device = hf, hf.device
         self._constants: dict[int, Tensor] = {}
         self.bridge = open_bridge(hf)
 
@@ -222,7 +223,7 @@ class Inspector:
         wanted[f"blocks.{layer}.mlp.out.hook_in"] = stop
         hooks = [(name, lambda x, hook, keep=keep: keep(x)) for name, keep in wanted.items()]
         try:
-            with self.bridge.hooks(fwd_hooks=hooks):
+            with self.bridge.hooks(fwd_hooks=hooks), fast_products(self._hf):
                 self.bridge(padded)
         except _Enough:
             pass
