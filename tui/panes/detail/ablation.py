@@ -50,13 +50,16 @@ def ablation(session: Session, width: int, palette: Palette) -> list[Text]:
 
 def _table(done: Ablation, width: int, palette: Palette) -> list[Text]:
     half = max(0, min(12, (width - _NAME - 2 * _VALUE - 8) // 4))
-    active = (f"{ACTIVE} active, n {done.active.n}").ljust(_VALUE + 2 * half + 4)
+    active, inactive = f"{ACTIVE} active, n {done.active.n}", f"{INACTIVE} inactive, n {done.inactive.n}"
+    if not half:
+        active, inactive = f"{ACTIVE} n {done.active.n}".rjust(_VALUE), f"{INACTIVE} n {done.inactive.n}".rjust(_VALUE)
+    active = active.ljust(_VALUE + 2 + (2 * half + 2 if half else 0))
     quiet = palette.style("quiet")
     lower = f", {done.lower} of the prompts from lower activation bins" if done.lower else ""
     what = f"Replaced by {_REPLACED[done.replacement]} {_WHERE[done.position]}{lower}"
     lines = [
         *flow([title(what, palette)], width),
-        Text(" " * _NAME + active + f"{INACTIVE} inactive, n {done.inactive.n}", style=quiet),
+        Text(" " * _NAME + active + inactive, style=quiet),
         *(_row(name, field, done, half, palette) for name, field in ROWS),
     ]
     test = [fact("KS", fixed(done.ks), palette), fact("p", small(done.ks_p), palette)]

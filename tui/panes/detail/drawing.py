@@ -24,11 +24,16 @@ def title(text: str, palette: Palette) -> Text:
     return Text(text, style=palette.style("bright", bold=True))
 
 
-def signed_bar(value: float | None, top: float, half: int, palette: Palette, colours: tuple[str, str]) -> Text:
-    """A bar of at most `half` columns to the left (negative) or right of a line; `colours`: negative, positive."""
+def signed_bar(
+    value: float | None, top: float, half: int, palette: Palette, colours: tuple[str, str], *, one_sided: bool = False
+) -> Text:
+    """A bar of at most `half` columns to the left (negative) or right of a line; `colours`: negative, positive.
+
+    `one_sided`: nothing is negative, and there is no left.
+    """
     halves = 0 if not value or not top else max(1, round(min(1.0, abs(value) / top) * 2 * half))
     full, rest = divmod(halves, 2)
-    left = right = " " * half
+    left, right = "" if one_sided else " " * half, " " * half
     if value is not None and value < 0:
         left = ("▐" * rest + "█" * full).rjust(half)
     else:

@@ -19,9 +19,7 @@ if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
 RIGHT, WRONG = "✓", "✗"
-_HEADER = "         A(h)   fires  half     judged"
-_FRONT = 39  # columns before the text
-_NARROW = 22  # the same without half and verdict's word
+_WIDE, _NARROW = 78, 56  # columns from which on there is room for the half, and for the activation
 
 
 def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
@@ -85,20 +83,21 @@ def _lines(
 ) -> list[Text]:
     if not which:
         return [Text("  none", style=palette.style("quiet"))]
-    wide = width >= 2 * _FRONT
-    lines = [Text(_HEADER[: _FRONT if wide else _NARROW - 6], style=palette.style("quiet"))]
-    return lines + [_line(session, labels, i, verdicts[i], wide, width, palette) for i in which]
+    half, fires = "  half            " if width >= _WIDE else "", "   fires" if width >= _NARROW else ""
+    lines = [Text(f"{'A(h)':>13}{fires}{half}", style=palette.style("quiet"))]
+    return lines + [_line(session, labels, i, verdicts[i], width, palette) for i in which]
 
 
-def _line(session: Session, labels: Labels, index: int, verdict: str, wide: bool, width: int, palette: Palette) -> Text:
+def _line(session: Session, labels: Labels, index: int, verdict: str, width: int, palette: Palette) -> Text:
     prompt = labels.prompts[index]
     chosen = index == session.selection.prompt
     quiet, number = palette.style("quiet"), palette.style("bright" if chosen else "text", bold=chosen)
     text = Text(f"{'▸' if chosen else ' '}{index + 1:>3} ", style=palette.style("bright" if chosen else "quiet"))
     text.append(signed(labels.direct[index]).rjust(8), number)
-    text.append(fixed(prompt.activation).rjust(8), quiet)
+    if width >= _NARROW:
+        text.append(fixed(prompt.activation).rjust(8), quiet)
     half = "lower, " if prompt.bin is not None else ""
-    if wide:
+    if width >= _WIDE:
         text.append(f"  {half + prompt.half:<14}"[:16], quiet)
     mark = palette.style("warning" if verdict == WRONG else "text", bold=verdict == WRONG)
     text.append((verdict or " ").center(3), mark)

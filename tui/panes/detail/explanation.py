@@ -46,9 +46,9 @@ def _of_head(session: Session, neuron: NeuronId, head: HeadId, width: int, palet
     elif not working:
         lines += paragraph(why_unexplained(session, neuron, head), width, palette.style("text"))
     done = session.state.ablations_of(neuron, head)
-    facts = [*_activity(session, neuron, head, palette), *(in_one_line(done[-1], palette) if done else [])]
-    lines += flow(facts, width)
-    if found is not None and found[1] is not None:
+    lines += flow(_activity(session, neuron, head, palette), width)
+    lines += flow(in_one_line(done[-1], palette) if done else [], width)
+    if found is not None and found[1] is not None and found[1].e is not None:
         lines += baseline(session, found[0].explainer, width, palette)
         lines += confusions(session, neuron, head, found[1], width, palette)
     return lines

@@ -31,11 +31,8 @@ def notes(session: Session, width: int, palette: Palette) -> list[Text]:
 
 
 def _written(text: str, width: int, palette: Palette) -> list[Text]:
-    return [
-        line
-        for part in text.splitlines()
-        for line in paragraph(part, width, palette.style("text"), indent=2) or [Text()]
-    ]
+    style = palette.style("text")
+    return [line for part in text.splitlines() for line in paragraph(part, width, style, indent=2) or [Text()]]
 
 
 def _heading(subject: str) -> str:

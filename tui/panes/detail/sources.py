@@ -64,7 +64,7 @@ def _table(shading: Shading, prompt: int, width: int, palette: Palette) -> list[
         token = tail(visible_token(tokens[i]), name - 1)
         text = Text(token, style=palette.style("token"))
         text.append(" " * (name - text.cell_len))
-        back = "fires" if i == len(tokens) - 1 else f"−{len(tokens) - 1 - i}"
+        back = "here" if i == len(tokens) - 1 else f"−{len(tokens) - 1 - i}"
         cells = (back, signed(given[i]), percent(_at(attention, i)), fixed(_at(activation, i)))
         for cell, room, colour in zip(cells, _COLUMNS, ("quiet", "text", "quiet", "quiet"), strict=True):
             text.append(cell.rjust(room), palette.style(colour))

@@ -79,10 +79,8 @@ def confusions(
     labels = labels_of(session, neuron, head)
     prompts = labels.prompts if labels is not None else session.state.prompts.get(neuron, [])
     lines: list[Text] = []
-    for wrong, name in (
-        (score.wrong_active, "active, judged inactive"),
-        (score.wrong_inactive, "inactive, judged active"),
-    ):
+    sides = ((score.wrong_active, "active, judged inactive"), (score.wrong_inactive, "inactive, judged active"))
+    for wrong, name in sides:
         known = [index for index in wrong if 0 <= index < len(prompts)]
         if known:
             lines += [Text(), *flow([title(f"✗ {name} ({len(wrong)})", palette)], width)]
