@@ -10,6 +10,7 @@ and the part of an earlier MLP is a sum over its neurons, up to its output bias.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import torch
@@ -19,7 +20,7 @@ from torch import Tensor
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.decomposition import read_weights
 from headtorch.core.errors import AddressError, ModelError
-from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.language_model import LanguageModel, Trace
 from headtorch.core.records import HeadId, NeuronId, UpstreamNeuron
 from headtorch.core.watch import SILENT, Watch
 
@@ -73,11 +74,45 @@ def sources(
     return found
 
 
-@torch.no_grad()
+@dataclass(frozen=True)
+class Lookups:
+    """What one head looked up from the end of each row; 0 beyond the row's end."""
+
+    sources: Float[np.ndarray, "prompt read position"]  # as `sources` gives them
+    attention: Float[np.ndarray, "prompt position"]  # the head's pattern
+
+
+def lookups(
+    model: LanguageModel, rows: Sequence[Sequence[int]], neuron: NeuronId, head: HeadId, *, watch: Watch = SILENT
+) -> Lookups:
+    """What each token gives to the head's attribution of `neuron` at the end of each row, and the attention it gets.
+
+    Raises:
+        AddressError: a neuron or head that does not exist, or a head that cannot feed the neuron.
+    """
+    check_feeds(model, head, neuron)
+    width = max(map(len, rows), default=0)
+    found = np.zeros((len(rows), 1 + model.facts.gated, width), dtype=np.float32)
+    attention = np.zeros((len(rows), width), dtype=np.float32)
+    for prompts in _row_chunks(model, rows, range(len(rows))):
+        watch.checkpoint()
+        trace = model.trace([rows[i] for i in prompts], neuron.layer)
+        part = _sources_in(model, trace, [neuron] * len(prompts), [head])[:, :, 0]
+        found[prompts, :, : part.shape[-1]] = part.cpu().numpy()
+        attention[prompts, : part.shape[-1]] = trace.patterns[:, head.layer, head.index].cpu().numpy()
+    return Lookups(found, attention)
+
+
 def _sources(
     model: LanguageModel, rows: Sequence[Sequence[int]], neurons: Sequence[NeuronId], heads: Sequence[HeadId]
 ) -> Float[Tensor, "prompt read head position"]:
-    trace = model.trace(rows, neurons[0].layer)
+    return _sources_in(model, model.trace(rows, neurons[0].layer), neurons, heads)
+
+
+@torch.no_grad()
+def _sources_in(
+    model: LanguageModel, trace: Trace, neurons: Sequence[NeuronId], heads: Sequence[HeadId]
+) -> Float[Tensor, "prompt read head position"]:
     distinct = sorted({neuron.index for neuron in neurons})
     weights = read_weights(model, trace, distinct).take([distinct.index(neuron.index) for neuron in neurons])
     layers, indices = [head.layer for head in heads], [head.index for head in heads]

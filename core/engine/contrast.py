@@ -24,8 +24,9 @@ def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     the paper's preset). A prompt from there keeps its own label: where the head is active on it too, it counts so.
     """
     state = study.state
-    judged_by = {neuron: study.load_arrays(event.artefact)["headline"] for neuron, event in state.attributed.items()}
-    found = {n: _activities(study, workspace, n, judged_by[n], state.prompts[n]) for n in state.attributed}
+    attributed = state.own(state.attributed)
+    judged_by = {neuron: study.load_arrays(event.artefact)["headline"] for neuron, event in attributed.items()}
+    found = {n: _activities(study, workspace, n, judged_by[n], state.prompts[n]) for n in attributed}
     choices = {neuron: choose_heads(activities) for neuron, activities in found.items()}
     wanting = [n for n, choice in choices.items() if choice.always and study.settings.preset != "paper"]
     lower = {neuron: _lower_prompts(study, workspace, neuron) for neuron in wanting}

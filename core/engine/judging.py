@@ -50,7 +50,7 @@ def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """A rule for every head that is active on some prompts and not on others, from the explaining half."""
     state = study.state
     explainer = explainer_of(study.settings)
-    for neuron, found in state.activity.items():
+    for neuron, found in state.own(state.activity).items():
         prompts = [*state.prompts[neuron], *found.lower]
         looked_up = _looked_up(study, workspace, prompts, [activity.head for activity in found.heads])
         for activity in found.heads:
@@ -105,7 +105,7 @@ def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """E of every explanation on the scoring half; then q over all of them, and next-token against random neurons."""
     state, settings = study.state, study.settings
     judge = RuleJudge()
-    explained = [neuron for neuron, found in state.activity.items() if found.heads]
+    explained = [neuron for neuron, found in state.own(state.activity).items() if found.heads]
     rows = workspace.rows_at(workspace.index.random_positions("score"))[:RANDOM_PLACES]
     on_random_rows = attribute_all(workspace.model, rows, explained, watch=workspace.watch)
     for neuron, attribution in zip(explained, on_random_rows, strict=True):
@@ -169,7 +169,9 @@ def _random_text(
 
 def _compare(study: Study) -> Iterator[AnyEvent]:
     state, explainer = study.state, study.settings.explainer
-    scores = [one for one in state.scores.values() if one.explainer == explainer]
+    # Fixed beforehand: what somebody explained beside it is no part of the family.
+    family = {(neuron, one.head) for neuron, found in state.own(state.activity).items() for one in found.heads}
+    scores = [one for one in state.scores.values() if one.explainer == explainer and (one.neuron, one.head) in family]
     adjusted = with_adjusted_p(scores)
     yield ScoresAdjusted(
         method="Benjamini-Yekutieli",
@@ -245,11 +247,15 @@ def _ablated(
 
 def _best_heads(study: Study, neuron: NeuronId) -> list[HeadActivity]:
     """The activity of the neuron's heads with the highest E, best first."""
+    found = study.state.activity.get(neuron)
+    activity = {one.head: one for one in found.heads} if found is not None else {}
+    explainer = study.settings.explainer
     scores = [
-        one for one in study.state.scores_of(neuron) if one.explainer == study.settings.explainer and one.e is not None
+        one
+        for one in study.state.scores_of(neuron)
+        if one.explainer == explainer and one.e is not None and one.head in activity
     ]
     heads = [one.head for one in sorted(scores, key=lambda one: (-(one.e or 0.0), one.head))[:ABLATED_HEADS]]
-    activity = {one.head: one for one in study.state.activity[neuron].heads} if heads else {}
     return [activity[head] for head in heads]
 
 

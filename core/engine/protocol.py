@@ -212,8 +212,10 @@ class TokenProbability(Record, frozen=True):
 class TextProbed(Answer, frozen=True, kw_only=True):
     """What a neuron does on a text, and one head's part in it.
 
-    Parts are of the pre-activation at `position` (gated: of the activation, by the half rule, without `other` and
-    `error`): heads + other = pre_activation + error.
+    Tokens are the text's own, without the model's first token. Parts are of the pre-activation at `position` (gated: of
+    the activation, by the half rule, without `other` and `error`): heads + other = pre_activation + error.
+    `sources` and `elsewhere`, which is what the first token gives, sum to the head's part; tokens behind `position`
+    have 0.
     """
 
     neuron: NeuronId
@@ -231,6 +233,7 @@ class TextProbed(Answer, frozen=True, kw_only=True):
     next_tokens: list[TokenProbability]  # most probable first
     next_without: list[TokenProbability]  # the same tokens and the new front runners, with the head replaced
     activation_without: float | None = None
+    elsewhere: float = 0.0
 
 
 class RequestDone(Answer, frozen=True, kw_only=True):

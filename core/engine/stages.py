@@ -12,7 +12,6 @@ import numpy as np
 from jaxtyping import Float
 
 from headtorch.core.analysis.attribution import Attribution, attribute
-from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
 from headtorch.core.analysis.trim import Place, collapse, trim
 from headtorch.core.analysis.validity import Validator
@@ -169,10 +168,10 @@ def prompt_rows(study: Study, workspace: Workspace, prompts: Sequence[Prompt]) -
 def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """Each neuron's pre-activation split over the heads, on its prompts and on random positions."""
     state = study.state
-    neurons = [neuron for neuron, prompts in state.prompts.items() if prompts]
+    neurons = [neuron for neuron, prompts in state.own(state.prompts).items() if prompts]
     if not neurons:
         return
-    base = baselines(workspace.model, workspace.random_rows, neurons, watch=workspace.watch)
+    base = workspace.baselines(neurons)
     prompts = [prompt for neuron in neurons for prompt in state.prompts[neuron]]
     rows = prompt_rows(study, workspace, prompts)
     attribution = attribute(workspace.model, rows, [prompt.neuron for prompt in prompts], watch=workspace.watch)

@@ -216,6 +216,11 @@ class LanguageModel:
         self.check_rows(rows)
         return self._inspection().trace(rows, layer, sources=sources)
 
+    def attention_patterns(self, row: Sequence[int]) -> Float[Tensor, "layer head query key"]:
+        """Where every head of the model attends from every position of one row, in fp32. Raises as `trace` does."""
+        self.check_rows([row])
+        return self._inspection().patterns(row)
+
     def _inspection(self) -> Inspector:
         if self._inspector is None:
             self._inspector = Inspector(self.hf, self._anatomy, self._weights, self.facts)

@@ -81,6 +81,18 @@ class Inspector:
         return Trace(**{f.name: _joined([getattr(piece, f.name) for piece in pieces], f.name, back)
                         for f in fields(Trace)})  # fmt: skip
 
+    @torch.no_grad()
+    def patterns(self, row: Sequence[int]) -> Float[Tensor, "layer head query key"]:
+        """The attention patterns of one row."""
+        seen: list[Tensor] = []
+        hooks = [
+            (f"blocks.{k}.attn.hook_pattern", lambda x, hook: seen.append(x[0].float()))
+            for k in range(self._facts.n_layers)
+        ]
+        with self.bridge.hooks(fwd_hooks=hooks):
+            self.bridge(torch.tensor([list(row)], device=self._device))
+        return torch.stack(seen)
+
     def _batch(self, rows: Sequence[Sequence[int]], layer: int, width: int) -> Trace:
         lengths = torch.tensor([len(row) for row in rows], device=self._device)
         padded = torch.zeros(len(rows), int(lengths.max()), dtype=torch.long, device=self._device)

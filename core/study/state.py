@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from typing import TypeVar
 
 import msgspec
 
@@ -45,6 +46,7 @@ from headtorch.core.records import (
 )
 from headtorch.core.settings import Settings
 
+T = TypeVar("T")
 ExplainedHead = tuple[NeuronId, HeadId, str]  # the last is the explainer
 AblatedHead = tuple[NeuronId, HeadId, str, str]  # replacement, position
 StageOf = tuple[str, NeuronId | None]
@@ -143,6 +145,10 @@ class StudyState:
     def random_neurons(self) -> list[NextTokenNeuron]:
         """The random baseline, in order."""
         return [found for found in self.neurons.values() if found.random]
+
+    def own(self, found: Mapping[NeuronId, T]) -> dict[NeuronId, T]:
+        """What was found of the study's own neurons, without those that were only looked at."""
+        return {neuron: one for neuron, one in found.items() if neuron in self.neurons}
 
     def heads(self, neuron: NeuronId) -> dict[HeadId, HeadSummary]:
         """The attributed heads of a neuron: the strongest first as the attribution ranked them, then the others."""

@@ -6,6 +6,8 @@ from typing import Annotated
 
 import typer
 
+from headtorch.tui.cli.config import config
+from headtorch.tui.cli.engine import engine
 from headtorch.tui.cli.heads import ablate, attribute
 from headtorch.tui.cli.index import prompts, scan
 from headtorch.tui.cli.listing import corpora, models, studies
@@ -57,3 +59,5 @@ for command, summary in (
     (studies, "List the studies."),
 ):
     app.command(command.__name__.removesuffix("_study"), short_help=summary)(command)
+app.add_typer(config, name="config", short_help="Show the settings of the workbench.")
+app.command(hidden=True)(engine)  # started by the workbench

@@ -1,0 +1,195 @@
+"""One neuron at a time: the stages of a study on a neuron, or on a head of it, that somebody looks at."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import msgspec
+import numpy as np
+
+from headtorch.core.analysis.ablation import ablate_heads, ablation_record
+from headtorch.core.analysis.activity import active_heads, head_activities
+from headtorch.core.analysis.lookup import check_feeds
+from headtorch.core.engine import judging, stages
+from headtorch.core.engine.pipeline import STAGES
+from headtorch.core.engine.protocol import AblateHead, ExplainHead, VisitNeuron
+from headtorch.core.engine.session import Session
+from headtorch.core.errors import ExplanationError, InputError
+from headtorch.core.events import (
+    AnyEvent,
+    HeadAblated,
+    HeadActivityFound,
+    HeadExplained,
+    HeadScored,
+    NeuronVisited,
+)
+from headtorch.core.records import HeadActivity, HeadId, NeuronId, NextTokenNeuron, Prompt
+from headtorch.core.settings import Settings
+from headtorch.core.study.artefacts import Arrays
+from headtorch.core.study.state import StudyState
+from headtorch.core.study.study import Study
+
+
+class OneNeuron(Study):
+    """A study as its stages see it when they are to look at one neuron: nothing else has been found.
+
+    Arrays go to the study itself; events do not, that is the caller's.
+    """
+
+    def __init__(self, study: Study, row: NextTokenNeuron, settings: Settings | None = None) -> None:
+        super().__init__(study.folder, settings or study.settings, _only(study.state, row))
+        self._whole = study
+
+    def save_arrays(self, arrays: Arrays) -> str:
+        return self._whole.save_arrays(arrays)
+
+
+def _only(state: StudyState, row: NextTokenNeuron) -> StudyState:
+    found = StudyState(settings=state.settings, model=state.model, corpus=state.corpus, index=state.index)
+    found.neurons[row.neuron] = row
+    for name in ("prompts", "attributed", "activity", "validity"):
+        known: Mapping[NeuronId, object] = getattr(state, name)
+        if row.neuron in known:
+            getattr(found, name)[row.neuron] = known[row.neuron]
+    return found
+
+
+def visit_neuron(session: Session, request: VisitNeuron) -> Iterator[AnyEvent]:
+    """What is not known yet of the neuron: its token, prompts, heads, their activity, validity."""
+    yield from visit(session, request.neuron)
+
+
+def visit(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
+    """Raises AddressError for a neuron outside the layers of the study, InputError while there is no index."""
+    session.workspace.neurons([str(neuron)])
+    session.need_index()
+    study, state = session.study, session.study.state
+    row = session.row_of(neuron)
+    if neuron not in state.neurons and neuron not in state.visited:
+        yield session.log(NeuronVisited(neuron=row))
+    steps = {"trim": state.prompts, "attribute": state.attributed, "contrast": state.activity}
+    for name, known in steps.items():
+        if neuron not in known and (name == "trim" or state.prompts.get(neuron)):
+            for event in STAGES[name](OneNeuron(study, row), session.workspace):
+                yield session.log(event)
+    if neuron not in state.validity and state.prompts.get(neuron):
+        for event in stages.validate(OneNeuron(study, row), session.workspace):
+            yield session.log(event)
+
+
+def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
+    """Explain one head and score what is said on unseen prompts; the study's own family of tests stays as it is."""
+    study, neuron, head = session.study, request.neuron, request.head
+    if request.explainer == "me" and not request.explanation:
+        raise ExplanationError("There is no explanation to score; write a regular expression, such as re: United$.")
+    yield from _known(session, neuron, head)
+    said = request.explanation if request.explainer == "me" else None
+    settings = msgspec.structs.replace(study.settings, explainer=request.explainer, explanation=said)
+    judging.explainer_of(settings)
+    activity = activity_of(session, neuron, head)
+    alone = OneNeuron(study, session.row_of(neuron), settings)
+    alone.state.activity[neuron] = _with_heads(study.state.activity[neuron], [activity])
+    for event in judging.explain(alone, session.workspace):
+        if isinstance(event, HeadExplained):
+            yield session.log(event)
+            alone.state.apply(event)
+    others = _explained_beside(study, activity, request.explainer)
+    alone.state.activity[neuron] = _with_heads(study.state.activity[neuron], [activity, *others])
+    for other in others:
+        key = (neuron, other.head, request.explainer)
+        alone.state.explanations[key] = study.state.explanations[key]
+    for event in judging.score(alone, session.workspace):
+        if isinstance(event, HeadScored) and event.score.head == head:
+            yield session.log(event)
+            return
+
+
+def _explained_beside(study: Study, activity: HeadActivity, explainer: str) -> list[HeadActivity]:
+    """Other heads of the neuron with an explanation: the control for this one."""
+    heads = study.state.activity[activity.neuron].heads
+    explained = [one for one in heads if (one.neuron, one.head, explainer) in study.state.explanations]
+    return [one for one in explained if one.head != activity.head][: judging.OTHERS]
+
+
+def _with_heads(found: HeadActivityFound, heads: list[HeadActivity]) -> HeadActivityFound:
+    return msgspec.structs.replace(found, heads=heads)
+
+
+def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
+    """Replace one head on prompts where it is active and where it is not, as many of each as a study takes."""
+    neuron, head = request.neuron, request.head
+    yield from _known(session, neuron, head)
+    row = session.row_of(neuron)
+    prompts, active = _labels(session, neuron, head)
+    chosen = [
+        i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[: judging.ABLATED_PROMPTS]
+    ]
+    change = ablate_heads(
+        session.workspace.model,
+        [session.workspace.row(prompts[i].document, prompts[i].position) for i in chosen],
+        neuron,
+        row.token_id,
+        [head],
+        replacement=request.replacement,
+        where=request.position,
+        means=session.means if request.replacement == "mean" else None,
+        watch=session.engine,
+    )[0]
+    ablation = ablation_record(
+        neuron,
+        head,
+        row.token_id,
+        change,
+        [active[i] for i in chosen],
+        replacement=request.replacement,
+        where=request.position,
+    )
+    lower = sum(prompts[i].bin is not None for i in chosen)
+    yield session.log(HeadAblated(ablation=msgspec.structs.replace(ablation, lower=lower)))
+
+
+def _known(session: Session, neuron: NeuronId, head: HeadId) -> Iterator[AnyEvent]:
+    """Visit the neuron where that is left to do, and check the head; raises InputError for one that never fires."""
+    check_feeds(session.workspace.model, head, neuron)
+    yield from visit(session, neuron)
+    if not session.study.state.prompts[neuron]:
+        raise InputError(f"{neuron} never fires on this corpus, so there is nothing to say about its heads.")
+
+
+def activity_of(session: Session, neuron: NeuronId, head: HeadId) -> HeadActivity:
+    """On which prompts the head is active; raises InputError for one that never is."""
+    state = session.study.state
+    known = state.activity_of(neuron, head)
+    if known is not None:
+        return known
+    for activity in head_activities(
+        neuron,
+        _headline(session, neuron),
+        [prompt.half for prompt in state.prompts[neuron]],
+        *stages.baseline_arrays(session.study, session.workspace, neuron),
+        rule=session.study.settings.activity,
+        sign=session.row_of(neuron).sign,
+    ):
+        if activity.head == head:
+            return activity
+    raise InputError(f"{head} is active on none of the prompts of {neuron}, so there is nothing to explain.")
+
+
+def _labels(session: Session, neuron: NeuronId, head: HeadId) -> tuple[Sequence[Prompt], list[bool]]:
+    """The prompts that a head is judged on, and where it is active."""
+    state = session.study.state
+    known = state.activity_of(neuron, head)
+    if known is not None:
+        return state.labelled_prompts(known), known.active
+    labels = active_heads(
+        _headline(session, neuron),
+        *stages.baseline_arrays(session.study, session.workspace, neuron),
+        rule=session.study.settings.activity,
+        sign=session.row_of(neuron).sign,
+    )[:, head.layer, head.index]
+    return state.prompts[neuron], labels.tolist()
+
+
+def _headline(session: Session, neuron: NeuronId) -> np.ndarray:  # [prompt, layer, head]
+    arrays = session.study.load_arrays(session.study.state.attributed[neuron].artefact)
+    return arrays["headline"].astype(np.float64)

@@ -1,0 +1,25 @@
+"""Running out of memory, on whatever device."""
+
+from __future__ import annotations
+
+import gc
+import sys
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether the error says that memory has run out; looks through what it was raised from."""
+    seen: BaseException | None = error
+    while seen is not None:
+        text = str(seen).lower()
+        if isinstance(seen, MemoryError) or "out of memory" in text or "can't allocate memory" in text:
+            return True
+        seen = seen.__cause__ or seen.__context__
+    return False
+
+
+def make_room() -> None:
+    """Give back the memory that nothing refers to any more, the device's too."""
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
