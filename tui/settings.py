@@ -125,7 +125,9 @@ def _toml(value: str | bool) -> str:
     if isinstance(value, bool):
         return str(value).lower()
     escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    hidden = {c: f"\\U{ord(c):08X}" for c in escaped if unicodedata.category(c) in HIDDEN_CATEGORIES}
+    hidden: dict[str, str | int | None] = {
+        c: f"\\U{ord(c):08X}" for c in escaped if unicodedata.category(c) in HIDDEN_CATEGORIES
+    }
     return f'"{escaped.translate(str.maketrans(hidden))}"'
 
 

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
+from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN, paper_settings
 from headtorch.core.errors import ExplanationError, InputError
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.events import ScoreGroup
-    from headtorch.core.settings import Settings
     from headtorch.core.study.study import Study
-
-DEFAULT_TOKEN = " year"
 
 
 def run(
@@ -35,9 +33,11 @@ def run(
     preset: Annotated[
         Literal["default", "paper"], typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")
     ] = "default",
-    layers: options.Layers = "last:2",
-    neurons: Annotated[int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")] = 8,
-    random_neurons: Annotated[int, typer.Option(min=0, help="Random neurons to compare them with.")] = 8,
+    layers: options.Layers = DEFAULT_LAYERS,
+    neurons: Annotated[
+        int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")
+    ] = DEFAULT_NEURONS,
+    random_neurons: Annotated[int, typer.Option(min=0, help="Random neurons to compare them with.")] = DEFAULT_RANDOM,
     reject_neuron: Annotated[list[str] | None, typer.Option(help="A neuron never to take; may be repeated.")] = None,
     reject_token: Annotated[list[str] | None, typer.Option(help="A token never to take; may be repeated.")] = None,
     model: options.Model = "demo",
@@ -135,27 +135,6 @@ def _check_question(workspace: Workspace) -> None:
     workspace.tokens([*asked.token_texts, *asked.reject_tokens])
     workspace.neurons([*asked.neurons, *asked.reject_neurons])
     workspace.corpus  # noqa: B018 (opens it)
-
-
-def paper_settings(asked: Settings) -> Settings:
-    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming."""
-    import msgspec
-
-    return msgspec.structs.replace(
-        asked,
-        preset="paper",
-        layers="last:5",
-        per_layer=40 if asked.model == "gpt2-large" else 20,
-        trim="paper",
-        attribution="dot",
-        attribute_on="trimmed",
-        activity="paper",
-        context=1024,
-        explain_n=20,
-        score_n=10,
-        docs=asked.docs or 10_000,
-        neurons_limit=max(asked.neurons_limit, 5 * (40 if asked.model == "gpt2-large" else 20)),
-    )
 
 
 def results(study: Study) -> dict[str, object]:

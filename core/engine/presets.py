@@ -1,0 +1,35 @@
+"""What is asked where nobody says otherwise, and the paper's own choices: the same for every front end. No torch."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from headtorch.core.settings import Settings
+
+DEFAULT_TOKEN = " year"
+DEFAULT_LAYERS = "last:2"
+DEFAULT_NEURONS = 8  # next-token neurons of a study
+DEFAULT_RANDOM = 8  # random neurons beside them
+
+
+def paper_settings(asked: Settings) -> Settings:
+    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming."""
+    import msgspec  # here, so that the command line can name the defaults without loading it
+
+    per_layer = 40 if asked.model == "gpt2-large" else 20
+    return msgspec.structs.replace(
+        asked,
+        preset="paper",
+        layers="last:5",
+        per_layer=per_layer,
+        trim="paper",
+        attribution="dot",
+        attribute_on="trimmed",
+        activity="paper",
+        context=1024,
+        explain_n=20,
+        score_n=10,
+        docs=asked.docs or 10_000,
+        neurons_limit=max(asked.neurons_limit, 5 * per_layer),
+    )
