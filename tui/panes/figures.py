@@ -26,9 +26,11 @@ def signed(value: float | None) -> str:
     return f"+{text}" if value is not None and math.isfinite(value) and value > 0 else text
 
 
-def fixed(value: float | None, digits: int = 2) -> str:
+def fixed(value: float | None, digits: int = 2, *, sign: bool = False) -> str:
     """With `digits` after the point: for scores, shares and numbers that stand in a column."""
-    return MISSING if value is None or not math.isfinite(value) else _minus(f"{value:.{digits}f}")
+    if value is None or not math.isfinite(value):
+        return MISSING
+    return _minus(f"{value:{'+' if sign else ''}.{digits}f}")
 
 
 def small(value: float | None) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from rich.cells import cell_len, chop_cells
+from rich.console import Console
+from rich.segment import Segment
 from rich.style import Style
 from rich.text import Text
 
@@ -29,9 +31,20 @@ def paragraph(text: str, width: int, style: Style, indent: int = 0) -> list[Text
     return flow((Text(word, style=style) for word in visible(text).split()), width, gap=" ", indent=indent)
 
 
+def segments(line: Text, console: Console) -> list[Segment]:
+    """The line as segments. Text.render leaves a text's own style out where no part has another."""
+    line = line.copy()
+    line.end, line.no_wrap = "", True
+    if not line.spans:
+        line.stylize(line.style)
+    return list(line.render(console))
+
+
 def _chopped(piece: Text, room: int) -> list[Text]:
     if piece.cell_len <= room:
         return [piece.copy()]
+    if " " in piece.plain.strip():
+        return flow(piece.split(" "), room, gap=" ")
     ends, at = [], 0
     for part in chop_cells(piece.plain, room):
         at += len(part)

@@ -18,7 +18,7 @@ from headtorch.core.records import HeadId
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import STEPS
 from headtorch.tui.panes.figures import figure, fixed, percent, signed
-from headtorch.tui.panes.flow import flow
+from headtorch.tui.panes.flow import flow, segments
 from headtorch.tui.panes.head_cells import WIDTHS, CellStyle
 from headtorch.tui.panes.head_view import HeadView, head_view
 from headtorch.tui.session import Session, Topic
@@ -190,10 +190,10 @@ class HeadsPane(Rows, can_focus=True):
             return self._strip(self._row(self._view, self._layer_at(y - 1), y))
         below = self._lines_below(width)
         at = y - self._rows - 1
-        return self._strip(list(below[at].render(self.app.console, end="")) if at < len(below) else [])
+        return self._strip(segments(below[at], self.app.console) if at < len(below) else [])
 
-    def _strip(self, segments: list[Segment]) -> Strip:
-        strip = Strip(segments).simplify()
+    def _strip(self, row: list[Segment]) -> Strip:
+        strip = Strip(row).simplify()
         return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def _header(self, view: HeadView) -> list[Segment]:
@@ -228,12 +228,12 @@ class HeadsPane(Rows, can_focus=True):
         here = self.cursor is not None and self.cursor.layer == layer
         label = f"{layer:>{self._gutter - 2}} "
         quiet = self.palette.style("bright" if here else "quiet", bold=here)
-        segments = [Segment(f"{self._marker(layer, y, here)}{label}", quiet)]
+        row = [Segment(f"{self._marker(layer, y, here)}{label}", quiet)]
         style = CellStyle(self._cell, self.palette, self._plain)
         for index in range(self._first.x, self._first.x + self._columns):
             head = HeadId(layer, index)
-            segments.append(Segment(*style.draw(view, head, head == self.cursor)))
-        return segments
+            row.append(Segment(*style.draw(view, head, head == self.cursor)))
+        return row
 
     def _marker(self, layer: int, y: int, here: bool) -> str:
         assert self._view is not None

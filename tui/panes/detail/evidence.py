@@ -12,7 +12,7 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, context_line, title
 from headtorch.tui.panes.detail.labels import Labels, direct_of, labels_of
 from headtorch.tui.panes.detail.unexplained import nothing_yet
-from headtorch.tui.panes.figures import fixed, signed
+from headtorch.tui.panes.figures import fixed
 from headtorch.tui.panes.flow import flow, paragraph
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def _line(session: Session, labels: Labels, index: int, verdict: str, width: int
     chosen = index == session.selection.prompt
     quiet, number = palette.style("quiet"), palette.style("bright" if chosen else "text", bold=chosen)
     text = Text(f"{'▸' if chosen else ' '}{index + 1:>3} ", style=palette.style("bright" if chosen else "quiet"))
-    text.append(signed(labels.direct[index]).rjust(8), number)
+    text.append(fixed(labels.direct[index], sign=True).rjust(8), number)
     if width >= _NARROW:
         text.append(fixed(prompt.activation).rjust(8), quiet)
     half = "lower, " if prompt.bin is not None else ""

@@ -23,6 +23,7 @@ from headtorch.tui.panes.detail.explanation import explanation
 from headtorch.tui.panes.detail.help import HELP
 from headtorch.tui.panes.detail.notes import notes
 from headtorch.tui.panes.detail.sources import sources
+from headtorch.tui.panes.flow import segments
 from headtorch.tui.session import Session, Topic
 from headtorch.tui.widgets.rows import Rows
 
@@ -127,13 +128,11 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         if not 0 <= index < len(self._lines):
             return self._strip([])
         line = self._lines[index].copy()
-        line.end = ""
-        line.no_wrap = True
         line.truncate(self.size.width - 2 * _MARGIN, overflow="ellipsis")
-        return self._strip([Segment(" " * _MARGIN), *line.render(self.app.console)])
+        return self._strip([Segment(" " * _MARGIN), *segments(line, self.app.console)])
 
-    def _strip(self, segments: list[Segment]) -> Strip:
-        return Strip(segments).simplify().adjust_cell_length(self.size.width).apply_style(self.rich_style)
+    def _strip(self, row: list[Segment]) -> Strip:
+        return Strip(row).simplify().adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def _places(self) -> list[tuple[Tab, str, int]]:
         """Each tab with its label and the column where that begins; labels are cut where they do not fit."""
@@ -150,10 +149,10 @@ class DetailPane(Rows, ScrollView, can_focus=True):
     def _bar(self) -> list[Segment]:
         quiet = self.palette.style("quiet")
         chosen = Style(color=self.palette.bright, bold=True, reverse=True)
-        segments = [Segment(" " * _MARGIN)]
+        bar = [Segment(" " * _MARGIN)]
         for tab, label, _ in self._places():
-            segments += [Segment(label, chosen if tab == self.tab else quiet), Segment(" ")]
-        return segments
+            bar += [Segment(label, chosen if tab == self.tab else quiet), Segment(" ")]
+        return bar
 
     # keys and the mouse
 

@@ -54,9 +54,11 @@ def _table(shading: Shading, prompt: int, width: int, palette: Palette) -> list[
     tokens, given = shading.tokens[prompt], shading.sources[prompt]
     attention, activation = _row(shading.attention, prompt), _row(shading.activation, prompt)
     name = max(8, min(18, width - sum(_COLUMNS) - 12))
-    half = max(0, min(14, (width - name - sum(_COLUMNS) - 3) // 2))
-    heads = ("back", "gave", "attends", "fires")
-    header = "token".ljust(name) + "".join(word.rjust(room) for word, room in zip(heads, _COLUMNS, strict=True))
+    positive = all(value >= 0 for value in given)
+    half = max(0, min(24 if positive else 14, (width - name - sum(_COLUMNS) - 3) // (1 if positive else 2)))
+    shown = 4 if width >= name + sum(_COLUMNS) else 3
+    heads = ("back", "gave", "attends", "fires")[:shown]
+    header = "token".ljust(name) + "".join(word.rjust(room) for word, room in zip(heads, _COLUMNS, strict=False))
     lines = [Text(header, style=palette.style("quiet"))]
     order = sorted(range(min(len(tokens), len(given))), key=lambda i: -abs(given[i]))
     top = abs(given[order[0]]) if order else 0.0
@@ -65,11 +67,13 @@ def _table(shading: Shading, prompt: int, width: int, palette: Palette) -> list[
         text = Text(token, style=palette.style("token"))
         text.append(" " * (name - text.cell_len))
         back = "here" if i == len(tokens) - 1 else f"−{len(tokens) - 1 - i}"
-        cells = (back, signed(given[i]), percent(_at(attention, i)), fixed(_at(activation, i)))
-        for cell, room, colour in zip(cells, _COLUMNS, ("quiet", "text", "quiet", "quiet"), strict=True):
+        cells = (back, fixed(given[i], sign=True), percent(_at(attention, i)), fixed(_at(activation, i)))
+        colours = ("quiet", "text", "quiet", "quiet")
+        for cell, room, colour in list(zip(cells, _COLUMNS, colours, strict=True))[:shown]:
             text.append(cell.rjust(room), palette.style(colour))
         if half >= 3:
-            text.append("  ").append_text(signed_bar(given[i], top, half, palette, ("negative", "lamp")))
+            bar = signed_bar(given[i], top, half, palette, ("negative", "lamp"), one_sided=positive)
+            text.append("  ").append_text(bar)
         lines.append(text)
     return lines
 
