@@ -96,6 +96,8 @@ def is_active(head: HeadId, prompt: int) -> bool:
 def sample_prompt(neuron: NeuronId, index: int, lower: bool = False) -> Prompt:
     """The `index`-th prompt of a neuron, its strongest first; `lower`: one from a lower activation bin."""
     follows, words = _TEXTS[(index + neuron.layer * 5 + neuron.index) % len(_TEXTS)] if neuron != AN else _TEXTS[index]
+    if follows == " an":
+        follows = _TOKENS[neuron]
     tokens = words.split("|")
     activation = (1.5 if lower else 9.81) - 0.37 * index
     document = 4127 + 13 * index + neuron.index + 1000 * lower
@@ -114,10 +116,14 @@ def sample_prompt(neuron: NeuronId, index: int, lower: bool = False) -> Prompt:
         cluster=document,
         half="explain" if index % 2 == 0 else "score",
         long=False,
-        next_token_id=None if follows is None else 7,
+        next_token_id=None if follows is None else _token_id(neuron) if follows == _TOKENS[neuron] else 99,
         next_token=follows,
         bin=3 if lower else None,
     )
+
+
+def _token_id(neuron: NeuronId) -> int:
+    return 7 + NEURONS.index(neuron)
 
 
 def sample_arrays(neuron: NeuronId) -> dict[str, NDArray[np.float64]]:
@@ -177,7 +183,7 @@ def sample_row(neuron: NeuronId) -> NextTokenNeuron:
     kinds: tuple[Kind, ...] = ("prediction", "prediction", "suppression", "ordinary", "entropy")
     return NextTokenNeuron(
         neuron=neuron,
-        token_id=7 + at,
+        token_id=_token_id(neuron),
         token=_TOKENS[neuron],
         congruence=14.2 - 1.7 * at,
         cosine=0.61 - 0.08 * at,
@@ -331,7 +337,7 @@ def sample_validity(neuron: NeuronId) -> Validity:
     chosen = neuron in (AN, AS, STATES)
     return Validity(
         neuron=neuron,
-        token_id=7,
+        token_id=_token_id(neuron),
         n=64,
         next_share=0.875 if chosen else 0.02,
         base_rate=0.004,
@@ -348,7 +354,7 @@ def sample_ablation(neuron: NeuronId, head: HeadId) -> Ablation:
     return Ablation(
         neuron=neuron,
         head=head,
-        token_id=7,
+        token_id=_token_id(neuron),
         replacement="mean",
         position="last",
         active=AblationGroup(

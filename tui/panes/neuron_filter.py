@@ -44,6 +44,6 @@ def _is_token(table: NeuronTable, whole: str) -> Mask:
 
 
 def _tokens(table: NeuronTable, test: Callable[[str], bool]) -> Mask:
-    met = np.fromiter((test(text) for text in table.texts), bool, len(table.texts))
+    met = np.fromiter(map(test, table.shown_texts), bool, len(table.texts))
     kept: Mask = met[table.token] if len(met) else np.zeros(len(table), bool)
     return kept

@@ -22,6 +22,7 @@ KINDS: tuple[Kind, ...] = get_args(Kind)
 Column = Literal["neuron", "token", "c", "cos", "z", "kind", "P", "E", "best", "n"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
 ASCENDING: frozenset[Column] = frozenset({"neuron", "token", "kind"})  # read from the top; numbers begin with the most
+FOUND_LATER: frozenset[Column] = frozenset({"P", "E", "best", "n"})  # while the study runs
 
 OWN, RANDOM, VISITED, OTHER = range(4)  # of the study, of its random baseline, looked at beside it, of the layers
 
@@ -36,7 +37,7 @@ class NeuronTable:
     layer: Ints
     index: Ints
     token: Ints  # into `texts`
-    texts: list[str]
+    texts: list[str]  # raw
     c: Floats
     cos: Floats
     z: Floats
@@ -50,6 +51,7 @@ class NeuronTable:
     marked: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
+        self._orders: dict[tuple[Column, bool], Ints] = {}
         self._blank()
 
     def __len__(self) -> int:
@@ -72,7 +74,10 @@ class NeuronTable:
 
     @cached_property
     def _by_address(self) -> Ints:
-        return np.argsort(self._address, kind="stable")
+        address = self._address
+        if np.all(address[1:] > address[:-1]):
+            return np.arange(len(self))
+        return np.argsort(address, kind="stable")
 
     def neuron(self, row: int) -> NeuronId:
         """The address of a row."""
@@ -80,7 +85,17 @@ class NeuronTable:
 
     def token_text(self, row: int) -> str:
         """The token of a row, as readers tell tokens apart."""
-        return self.texts[int(self.token[row])]
+        return visible_token(self.texts[int(self.token[row])])
+
+    @cached_property
+    def shown_texts(self) -> list[str]:
+        """`texts` as readers tell tokens apart."""
+        return [visible_token(text) for text in self.texts]
+
+    @cached_property
+    def address_cells(self) -> int:
+        """Room for the longest address."""
+        return len(f"L{self.layer.max()}.N{self.index.max()}") if len(self) else 0
 
     def rows_of(self, neurons: Iterable[NeuronId]) -> dict[NeuronId, int]:
         """The rows of some neurons; those that are not in the table are left out."""
@@ -115,24 +130,33 @@ class NeuronTable:
         for row in self.rows_of(_addresses(session.notes.bookmarks)).values():
             self.marked[row] = True
 
-    def sorted(self, rows: Ints, by: Column, reverse: bool) -> Ints:
-        """The rows in order of a column, ties by address; what is not known comes last both ways."""
-        descending = (by not in ASCENDING) != reverse
-        rows = rows[np.argsort(self._address[rows], kind="stable")]
-        values = self._sort_keys(by)[rows]
-        order = np.argsort(-values if descending else values, kind="stable")  # nan goes to the end
-        return rows[order]
+    def sorted(self, kept: NDArray[np.bool_], by: Column, reverse: bool) -> Ints:
+        """The rows kept in order of a column, ties by address; what is not known comes last both ways."""
+        order = self._order(by, (by not in ASCENDING) != reverse)
+        return order[kept[order]]
+
+    def _order(self, by: Column, descending: bool) -> Ints:
+        if by in FOUND_LATER:
+            return self._order_by(np.asarray(getattr(self, by)), descending)
+        if (by, descending) not in self._orders:
+            self._orders[by, descending] = self._order_by(self._sort_keys(by), descending)
+        return self._orders[by, descending]
+
+    def _order_by(self, keys: Floats, descending: bool) -> Ints:
+        keys = keys[self._by_address]
+        known, unknown = np.flatnonzero(keys == keys), np.flatnonzero(keys != keys)
+        values = -keys[known] if descending else keys[known]
+        return self._by_address[np.concatenate([known[np.argsort(values, kind="stable")], unknown])]
 
     def _sort_keys(self, by: Column) -> Floats:
         if by == "neuron":
             return self._address.astype(float)
         if by == "token":
-            rank = np.empty(len(self.texts))
-            folded = [text.lstrip("·").casefold() for text in self.texts]
+            folded = [text.strip().casefold() for text in self.texts]
+            rank = np.empty(len(folded))
             rank[sorted(range(len(folded)), key=folded.__getitem__)] = np.arange(len(folded))
             return rank[self.token]
-        keys: Floats = np.asarray(getattr(self, by), float)
-        return keys
+        return np.asarray(getattr(self, by), float)
 
 
 def table_of(session: Session, rows: Iterable[NextTokenNeuron]) -> NeuronTable:
@@ -144,7 +168,7 @@ def table_of(session: Session, rows: Iterable[NextTokenNeuron]) -> NeuronTable:
         layer=np.array([row.neuron.layer for row in found], np.int64),
         index=np.array([row.neuron.index for row in found], np.int64),
         token=np.array([place[row.token] for row in found], np.int64),
-        texts=[visible_token(text) for text in texts],
+        texts=texts,
         c=np.array([row.congruence for row in found], float),
         cos=np.array([row.cosine for row in found], float),
         z=np.array([row.z for row in found], float),
@@ -162,11 +186,11 @@ def table_of_all(session: Session, listed: NeuronList) -> NeuronTable:
         layer=np.asarray(listed.layer, np.int64),
         index=np.asarray(listed.index, np.int64),
         token=np.asarray(token, np.int64),
-        texts=[visible_token(listed.token[at]) for at in first.tolist()],
+        texts=[listed.token[at] for at in first.tolist()],
         c=np.asarray(listed.congruence, float),
         cos=np.asarray(listed.cosine, float),
         z=np.asarray(listed.z, float),
-        kind=np.fromiter((codes[kind] for kind in listed.kind), np.int64, len(listed.kind)),
+        kind=np.fromiter(map(codes.__getitem__, listed.kind), np.int64, len(listed.kind)),
     )
     table.take_results(session)
     return table

@@ -115,15 +115,10 @@ class NeuronsPane(Lines):
         kept = matching(table, self.filter_text)
         if not self.show_random:
             kept &= table.member != RANDOM
-        self._order = table.sorted(np.flatnonzero(kept), self.sorted_by, self.reverse)
+        self._order = table.sorted(kept, self.sorted_by, self.reverse)
         place = self._place_of(keep)
-        with self.placing():
-            self.lines_changed()
-            if place is not None:
-                self.cursor = place
-        self.show_cursor()
         self._write_titles()
-        self.redraw()
+        self.lines_changed(place)
         if place is None and self.selected_neuron is not None and keep is not None:
             self.post_message(self.Moved(self, self.cursor))
 
@@ -165,10 +160,8 @@ class NeuronsPane(Lines):
         return columns.header(self._places(width), self.sorted_by, self.reverse, self.palette)
 
     def _places(self, width: int) -> list[columns.Place]:
-        table, address = self._table, 7
-        if table is not None and len(table):
-            address = max(address, len(f"L{table.layer.max()}.N{table.index.max()}"))
-        return columns.lay_out(width, address, self.sorted_by)
+        address = 0 if self._table is None else self._table.address_cells
+        return columns.lay_out(width, max(len("neuron▴"), address), self.sorted_by)
 
     def empty_text(self) -> str:
         """Why there is nothing."""

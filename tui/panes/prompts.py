@@ -99,13 +99,10 @@ class PromptsPane(Lines):
         self._matches = self._find(self.search_text)
         stays = self._place_of(before) if place is None or place == self.cursor else place
         moved = stays is not None and stays != chosen.prompt and before is not None
-        with self.placing():
-            self.lines_changed()
-            self.cursor = stays if stays is not None else chosen.prompt
+        self._write_titles(session)
+        self.lines_changed(stays if stays is not None else chosen.prompt)
         if moved:
             self.post_message(self.Moved(self, self.cursor))
-        self._write_titles(session)
-        self.redraw()
 
     def _place_of(self, prompt: Prompt | None) -> int | None:
         if prompt is None:
@@ -144,7 +141,8 @@ class PromptsPane(Lines):
         """A prompt: activation, the head's mark, the text up to the token that fires, what follows."""
         row, palette = self._data.rows[index], self.palette
         plain = palette.style("bright" if selected else "text", bold=selected)
-        text = Text("▸" if selected else " ", palette.style("bright", bold=True))
+        text = Text()
+        text.append("▸" if selected else " ", palette.style("bright", bold=True))
         text.append("↓" if row.prompt.bin is not None else " ", palette.style("quiet"))
         text.append(number(row.prompt.activation, self._activation_cells()), plain)
         text.append(" ")

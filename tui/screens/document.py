@@ -76,11 +76,9 @@ class DocumentLines(Lines):
             self._wrapped = (width, wrap(self.tokens, width) if self.tokens else Wrapped([], []))
         return self._wrapped[1]
 
-    def lines_changed(self) -> None:
+    def lines_changed(self, cursor: int | None = None) -> None:
         """Wrapped anew, the cursor stays on the token looked at."""
-        super().lines_changed()
-        if self.at < len(self.tokens):
-            self.cursor = self.wrapped.line_of[self.at]
+        super().lines_changed(self.wrapped.line_of[self.at] if self.at < len(self.tokens) else cursor)
 
     def line_count(self) -> int:
         """Wrapped lines."""
@@ -93,7 +91,8 @@ class DocumentLines(Lines):
     def draw_line(self, index: int, width: int, selected: bool) -> Text:
         """A line of text with the marks in front."""
         pieces = self.wrapped.lines[index]
-        text = Text("▸" if selected else " ", self.palette.style("bright", bold=True))
+        text = Text()
+        text.append("▸" if selected else " ", self.palette.style("bright", bold=True))
         text.append(self._mark({at for at, _ in pieces}), self.palette.style("bright"))
         text.append(" ")
         for at, piece in pieces:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import ClassVar
 
+from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.geometry import Region, Size
@@ -93,12 +92,20 @@ class Lines(ScrollView, can_focus=True):
         """The colours of the present theme."""
         return getattr(self.app, "palette", CAVE)
 
-    def lines_changed(self) -> None:
-        """Call after the lines have changed: measures, keeps the cursor inside, and draws what looks different."""
+    def lines_changed(self, cursor: int | None = None) -> None:
+        """Call after the lines have changed: measures, keeps the cursor inside, and draws what looks different.
+
+        `cursor` is the line that the cursor follows to; nobody moved it, so no Moved is posted.
+        """
         height = self.line_count() + self.header_height + self.footer_height()
         if self.virtual_size != (size := Size(self.size.width, height)):
             self.virtual_size = size
-        self.cursor = self.validate_cursor(self.cursor)
+        self._placing = True
+        try:
+            self.cursor = self.cursor if cursor is None else cursor
+        finally:
+            self._placing = False
+        self.show_cursor()
         self.redraw()
 
     def set_titles(self, title: Text, subtitle: Text) -> None:
@@ -125,7 +132,6 @@ class Lines(ScrollView, can_focus=True):
         """The lines are as wide as the pane."""
         self._drawn = None
         self.lines_changed()
-        self.show_cursor()
 
     def render_line(self, y: int) -> Strip:
         """Row `y` of the widget."""
@@ -153,9 +159,10 @@ class Lines(ScrollView, can_focus=True):
         text.no_wrap = True
         text.end = ""
         text.truncate(width, overflow="ellipsis")
-        background = self.palette.style("bright", on="surface") if selected else self.rich_style
+        base = self.palette.style("bright", on="surface") if selected else self.rich_style
         strip = Strip(text.render(self.app.console))
-        return strip.adjust_cell_length(width).apply_style(background)
+        # rich leaves a text's own style out where it has no spans
+        return strip.adjust_cell_length(width).apply_style(base + text.style if isinstance(text.style, Style) else base)
 
     def page(self) -> int:
         """Lines that fit."""
@@ -168,20 +175,12 @@ class Lines(ScrollView, can_focus=True):
         return max(0, min(cursor, self.line_count() - 1))
 
     def watch_cursor(self, old: int, new: int) -> None:
-        """Show the cursor and tell who moved it."""
+        """Show the cursor, and tell where it was moved to."""
+        if self._placing:
+            return
         self.show_cursor()
-        if not self._placing:
-            self.post_message(self.Moved(self, new))
+        self.post_message(self.Moved(self, new))
         self.redraw()
-
-    @contextmanager
-    def placing(self) -> Iterator[None]:
-        """Inside, the cursor moves with its line or the selection: no Moved is posted."""
-        before, self._placing = self._placing, True
-        try:
-            yield
-        finally:
-            self._placing = before
 
     def show_cursor(self) -> None:
         """Scroll until the cursor's line is seen.
