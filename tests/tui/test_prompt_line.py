@@ -69,7 +69,7 @@ async def test_a_paste_of_several_lines_becomes_one_line_without_what_cannot_be_
     async with app.run_test() as pilot:
         entry = app.screen.query_one(Entry)
         entry.cursor_position = 1
-        entry.post_message(events.Paste("a\r\nb\x1b[31m\u202e\tc"))
+        app.post_message(events.Paste("a\r\nb\x1b[31m\u202e\tc"))
         await pilot.pause()
         assert entry.value == "<a b[31m c>"
         await pilot.press("!")
