@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
+from pathlib import Path
 
 import msgspec
 import pytest
+import torch
 from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
-from tiny_models import tiny_model
+from tiny_models import tiny_hf, tiny_model, tiny_tokenizer
 
 from headtorch.core.analysis.ablation import Replacement
 from headtorch.core.analysis.attribution import attribute
@@ -15,11 +18,14 @@ from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.places import HALVES
 from headtorch.core.engine.head_ablation import ablate_on_corpus, ablate_on_text
+from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import AddressError, InputError, TokenError
+from headtorch.core.events import PromptsFound
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings
+from headtorch.core.study.study import Study
 
 SILENT = NeuronId(2, 0)  # made so that it never fires
 
@@ -128,3 +134,28 @@ def test_a_gated_neuron_is_looked_at_where_it_fires_with_the_sign_that_promotes_
     below = -(score - base.mean[0, head.layer, head.index]) > 2 * base.sd[0, head.layer, head.index]
     found = ablate_on_corpus(gated, neuron, head, gated.target_token(neuron, None), 9, "zero", "last")
     assert (found.active.n, found.inactive.n) == (below.sum(), (~below).sum())
+
+
+def test_in_bfloat16_commands_and_studies_take_their_prompts_by_fp32_activations(
+    workspace: Workspace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HEADTORCH_HOME", str(tmp_path))
+    hf = tiny_hf("llama").to(torch.bfloat16)
+    exact = LanguageModel.from_hf(copy.deepcopy(hf).float(), tiny_tokenizer(), name="exact")
+    settings = Settings(
+        corpus=workspace.settings.corpus, layers="2", context=32, top_k=9, neurons_limit=1, random_neurons=0
+    )
+    reduced = Workspace(settings, model=LanguageModel.from_hf(hf, tiny_tokenizer(), name="reduced"))
+
+    def activation(neuron: NeuronId, row: list[int]) -> float:
+        return float(exact.mlp_activations(torch.tensor([row]), [2])[2][0, -1, neuron.index])
+
+    with Study.create("reduced", settings) as study:
+        for event in run_study(study, reduced):
+            if isinstance(event, PromptsFound):
+                break
+    found = [(one, one.full_activation) for one in event.prompts]
+    found += [(one, one.full_activation) for one in reduced.strongest_places(NeuronId(2, 11), 5)]
+    assert len(found) > 12
+    for one, said in found:
+        assert said == pytest.approx(activation(one.neuron, reduced.row(one.document, one.position)), rel=1e-4)
