@@ -208,7 +208,7 @@ class Engine(Watch):
         said = " ".join(str(error).split())[:200]
         return RequestFailed(
             request=request.id,
-            message=f"{kind} failed by an error of headtorch ({type(error).__name__}: {said}); the log has the details.",
+            message=f"{kind} failed by an error of headtorch ({type(error).__name__}: {said}); see the log.",
             bug=True,
         )
 
