@@ -37,7 +37,7 @@ def card(
 
 def _line(palette: Palette, label: str, value: str, rest: str) -> Text:
     return Text.assemble(
-        (f"{label:<8}", palette.style("quiet")),
+        (f"{label:<9}", palette.style("quiet")),
         (value, palette.style("bright")),
         (f"  {rest}" if rest else "", palette.style("quiet")),
     )
@@ -72,7 +72,7 @@ def _scan(palette: Palette, estimate: Estimate) -> Text:
         return _line(palette, "scan", "time unknown", estimate.basis)
     tokens = f"{'' if estimate.counted else 'about '}{millions(estimate.tokens)} tokens"
     lasts = "time unknown" if estimate.seconds is None else f"about {duration(estimate.seconds)}"
-    return _line(palette, "scan", lasts, f"{tokens}; {estimate.basis}")
+    return _line(palette, "scan", lasts, tokens).append(f"\n{'':9}{estimate.basis}", palette.style("quiet"))
 
 
 def millions(count: int) -> str:

@@ -14,7 +14,6 @@ from headtorch.tui.cli.workspaces import anchored
 from headtorch.tui.picking.machine import Device
 
 CHARACTERS_PER_TOKEN = 4.5  # English text in a vocabulary of some thousands of tokens or more
-FLOPS_CPU, FLOPS_GPU = 2e10, 2e13  # reached in a second by small matrices on two cores, and on a GPU
 SHORTEST = 1.0  # seconds; a scan shorter than this was read from the disk and measures nothing
 LOOKED_AT = 12  # newest studies of the model
 MOST_FILES = 20_000
@@ -65,7 +64,7 @@ def estimate(
     rate = known.rates.get(device.name.partition(":")[0])
     basis = "as fast as an earlier scan of this model here"
     if rate is None:
-        rate = (FLOPS_CPU if device.is_cpu else FLOPS_GPU) / preview.flops_per_token(max(layers) + 1)
+        rate = device.flops / preview.flops_per_token(max(layers) + 1)
         basis = "a rough guess: this model was not scanned here before"
     seconds = None if tokens is None else tokens / rate
     return Estimate(tokens, counted is not None, seconds, basis if seconds is not None else "its size is not known yet")

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import BindingType
 
-from headtorch.core.corpus.listing import CorpusEntry
-from headtorch.core.model.catalog import ModelAtHand
-from headtorch.core.study.study import StudySummary
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.widgets.cells import fit
 from headtorch.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from headtorch.core.corpus.listing import CorpusEntry
+    from headtorch.core.model.catalog import ModelAtHand
+    from headtorch.core.study.study import StudySummary
 
 
 @dataclass(frozen=True)
@@ -63,8 +65,9 @@ class PickList(Lines):
         numbers = max((len(row.number) for row in self.rows), default=0)
         details = min(max((len(row.detail) for row in self.rows), default=0), max(0, width // 2 - numbers))
         room = max(8, width - numbers - details - 6)
-        line = Text("▸ " if selected else "  ", palette.style("bright"))
-        line.append(fit(row.name, room), palette.style("bright" if selected else "text", bold=selected))
+        here = selected and self.has_focus
+        line = Text("▸ " if selected else "  ", palette.style("bright" if here else "quiet"))
+        line.append(fit(row.name, room), palette.style("bright" if here else "text", bold=here))
         line.append("  " + fit(row.detail, details), palette.style("warning" if row.wrong else "quiet"))
         return line.append(f" {row.number:>{numbers}}", palette.style("quiet"))
 

@@ -64,7 +64,7 @@ class PickScreen(Screen[PickResult | None]):
     """Returns what was picked, or None for back. `back`: there is a workbench to go back to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]
-    DEFAULT_CSS = """
+    CSS = """
     PickScreen #plate { height: 1; }
     PickScreen #form { height: auto; padding: 1 2 0 2; }
     PickScreen .field { height: 1; }
@@ -72,15 +72,15 @@ class PickScreen(Screen[PickResult | None]):
     PickScreen .field:focus-within Label { color: $ht-bright; }
     PickScreen .field Entry { width: 1fr; background: $ht-background; color: $ht-text; }
     PickScreen .field Entry:focus { background: $ht-surface; color: $ht-bright; }
-    PickScreen #said { height: 3; padding-left: 9; margin-bottom: 1; }
-    PickScreen #problem { height: auto; max-height: 3; min-height: 1; padding: 0 2; color: $ht-warning; }
-    PickScreen #card { height: auto; min-height: 6; padding: 0 2; }
+    PickScreen #said { height: 3; padding-left: 9; }
+    PickScreen #problem { height: auto; min-height: 1; max-height: 3; color: $ht-warning; }
+    PickScreen #card { height: 1fr; min-height: 7; padding: 1 2; }
     PickScreen #left { width: 3fr; }
     PickScreen #right { width: 2fr; }
     PickScreen #studies { height: 2fr; }
     PickScreen.-narrow #left, PickScreen.-narrow #right { width: 1fr; }
-    PickScreen.-narrow #said { height: 2; margin-bottom: 0; }
-    PickScreen.-narrow #form { padding: 0 1; }
+    PickScreen.-narrow #said { height: 2; }
+    PickScreen.-narrow #form, PickScreen.-narrow #card { padding: 0 1; }
     """
     help = HELP
 
@@ -129,6 +129,7 @@ class PickScreen(Screen[PickResult | None]):
         for name, title in (titles | {"studies": "Studies"}).items():
             self.query_one(f"#{name}").border_title = Content(title)
             self.query_one(f"#{name}").add_class("pane")
+        self.query_one("#form").border_subtitle = Content("⏎ start")
         plate = Text(" headtorch ", self.palette.style("background", on="lamp", bold=True))
         self.query_one("#plate", Static).update(
             plate.append("  new study", self.palette.style("quiet", on="background"))
