@@ -59,10 +59,13 @@ class HeadtorchApp(App[None]):
         self.themes = Themes.load(self.settings.themes_folder)
         super().__init__()
         self.animation_level = "none"
+        for name in self.themes.names:  # before the style sheet is read: it uses their variables
+            self.register_theme(self.themes.textual(name))
+        wanted = theme or self.settings.theme
+        self.theme = wanted if wanted in self.themes.names else self.themes.names[0]
         self.engine: Engine = (engine or EngineClient)(self.hear, self.engine_ended)
         self.session = Session(self.engine, on_notice=self.say)
         self._picked = None if study is None else PickResult(None, study, device)
-        self._theme_wanted = theme or self.settings.theme
         self._engine_runs = False
 
     @property
@@ -77,9 +80,6 @@ class HeadtorchApp(App[None]):
 
     def on_mount(self) -> None:
         """The first frame; the engine is started behind it."""
-        for name in self.themes.names:
-            self.register_theme(self.themes.textual(name))
-        self.theme = self._theme_wanted if self._theme_wanted in self.themes.names else self.themes.names[0]
         self.set_keymap(self.settings.keymap)
         for problem in (*self.settings.problems, *self.themes.problems):
             self.say(problem, True)

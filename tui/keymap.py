@@ -139,7 +139,7 @@ COMMANDS: tuple[Command, ...] = (
     # everywhere
     Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
     Command("app", "theme", "T", "change_theme", "theme", "the next theme"),
-    Command("app", "quit", "q,ctrl+q", "quit", "quit", "leave; the study keeps everything", footer=True),
+    Command("app", "quit", "q,ctrl+q", "quit", "quit", "leave; the study keeps everything", footer=True, shown_key="q"),
 )  # fmt: skip
 
 

@@ -139,7 +139,9 @@ class Session:
         match message:
             case StudyReady(folder=folder):
                 self.ready = True
-                return self.replay(Path(folder))
+                topics = self.replay(Path(folder))
+                self.ask_shading()
+                return topics
             case Happened(event=event):
                 return self._event(event)
             case NeuronList():

@@ -74,7 +74,7 @@ class Workbench(Screen[None]):
         """Everything is drawn once; the first pane has the focus."""
         for pane in self.panes:
             pane.add_class("pane")
-        self.arrange()
+        self.arrange_panes()
         self.focus_pane(self._current)
         self.draw_all()
 
@@ -105,9 +105,9 @@ class Workbench(Screen[None]):
 
     def on_resize(self, event: events.Resize) -> None:
         """Narrow terminals show one pane at a time."""
-        self.arrange()
+        self.arrange_panes()
 
-    def arrange(self) -> None:
+    def arrange_panes(self) -> None:
         """Show all panes, or the present one alone where there is no room or it is zoomed."""
         alone = self._zoomed or self.size.width < WIDE or self.size.height < TALL
         for pane in self.panes:
@@ -121,8 +121,10 @@ class Workbench(Screen[None]):
         """Give a pane the focus, and the screen where only one fits."""
         self._current = number
         self.session.selection.deepest = number
-        self.arrange()
+        self.arrange_panes()
         self.panes[number - 1].focus()
+        if number == 3 and self.session.ready:
+            self.session.ask_roles()
         self.changed(frozenset({"study", "detail"}), now=True)
 
     def on_descendant_focus(self, event: events.DescendantFocus) -> None:
@@ -151,7 +153,7 @@ class Workbench(Screen[None]):
     def action_zoom(self) -> None:
         """The present pane alone, or all again."""
         self._zoomed = not self._zoomed
-        self.arrange()
+        self.arrange_panes()
 
     @on(Lines.Moved)
     def _line_moved(self, message: Lines.Moved) -> None:
