@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 from rich.style import Style
 
@@ -16,48 +16,55 @@ NEAR_ZERO = 0.06  # of the strongest: below it a cell is a dot
 DOT, CANNOT, UNKNOWN, MINUS = "·", "×", "?", "−"
 
 
-@dataclass(frozen=True)
-class CellStyle:
+class Cells:
     """What all cells of a grid share. `plain`: there are no colours to tell strengths by."""
 
-    width: int
-    palette: Palette
-    plain: bool = False
+    def __init__(self, width: int, palette: Palette, plain: bool = False) -> None:
+        self.width, self.palette, self.plain = width, palette, plain
+        heat = [palette.style("text")] * STEPS if plain else [_heat(palette, step) for step in range(STEPS)]
+        marks = [palette.style("line" if mark == CANNOT else "quiet") for mark in (DOT, CANNOT, UNKNOWN)]
+        under = Style(underline=True)
+        self._heat = heat, [style + under for style in heat]
+        self._marks = marks, [style + under for style in marks]
 
     def draw(self, view: HeadView, head: HeadId, selected: bool) -> tuple[str, Style]:
         """The text of the head's cell, `width` columns, and its style."""
-        share = view.share_of_scale(head)
+        share, explained = view.share_of_scale(head), head in view.explained
         if share is None or abs(share) < NEAR_ZERO:
-            mark = DOT if share is not None else CANNOT if view.reason(head) else UNKNOWN
-            text, style = mark, self.palette.style("quiet" if mark != CANNOT else "line")
-        elif self.plain:
-            text, style = self._without_colour(view, head, share), self.palette.style("text")
+            at = 0 if share is not None else 1 if view.reason(head) else 2
+            text, style = (DOT, CANNOT, UNKNOWN)[at], self._marks[explained][at]
         else:
-            text, style = self._number(view, head, share), self.palette.signed_heat(share)
-        if head in view.explained:
-            style += Style(underline=True)
+            text, style = self._text(view, head, share), self._heat[explained][signed_step(share)]
         return self._selected(text, style) if selected else (text.center(self.width), style)
 
-    def _number(self, view: HeadView, head: HeadId, share: float) -> str:
+    def _text(self, view: HeadView, head: HeadId, share: float) -> str:
         if self.width >= WIDTHS[0]:
             return signed(view.value(head))
+        if self.plain:
+            return strength(share, self.width)
         return MINUS if share < 0 else ""
 
-    def _without_colour(self, view: HeadView, head: HeadId, share: float) -> str:
-        return signed(view.value(head)) if self.width >= WIDTHS[0] else strength(share, self.width)
-
     def _selected(self, text: str, style: Style) -> tuple[str, Style]:
-        if self.width == 1:
-            return (text or " ") if self.plain else "◆", self._bright(style)
-        if self.plain and self.width == 2:
-            return text.center(2), self._bright(style)
-        inner = text.center(self.width - 2) if self.width > 2 else ""
-        return f"▌{inner}▐", self._bright(style)
-
-    def _bright(self, style: Style) -> Style:
         if self.plain:
-            return style + Style(reverse=True, bold=True)
-        return style + Style(color=self.palette.bright, bold=True)
+            style += Style(reverse=True, bold=True)
+        else:
+            style += Style(color=self.palette.bright, bold=True)
+        if self.width == 1:
+            return text if self.plain else "◆", style
+        if self.plain and self.width == 2:
+            return text.center(2), style
+        inner = text.center(self.width - 2) if self.width > 2 else ""
+        return f"▌{inner}▐", style
+
+
+@lru_cache(maxsize=16)
+def cells(width: int, palette: Palette, plain: bool) -> Cells:
+    """The cells of this kind, made once."""
+    return Cells(width, palette, plain)
+
+
+def _heat(palette: Palette, step: int) -> Style:
+    return palette.signed_heat((step + 0.5 - STEPS / 2) / (STEPS / 2))
 
 
 def strength(share: float, width: int = 2) -> str:

@@ -19,7 +19,7 @@ from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import STEPS
 from headtorch.tui.panes.figures import figure, fixed, percent, signed
 from headtorch.tui.panes.flow import flow, segments
-from headtorch.tui.panes.head_cells import WIDTHS, CellStyle
+from headtorch.tui.panes.head_cells import WIDTHS, cells
 from headtorch.tui.panes.head_view import HeadView, head_view
 from headtorch.tui.session import Session, Topic
 from headtorch.tui.widgets.rows import Rows
@@ -96,7 +96,10 @@ class HeadsPane(Rows, can_focus=True):
         if (chosen.neuron, chosen.head) != self._subject:
             self._subject = (chosen.neuron, chosen.head)
             self._follow(chosen.head)
-        self._missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
+        missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
+        if missing != self._missing:
+            self._missing = missing
+            self._redraw()
         if view != self._view:
             if view is not None and (self._view is None or self._view.neuron != view.neuron):
                 self._first = Offset(0, view.facts.n_layers - 1 - view.neuron.layer)  # not the layers after it
@@ -193,22 +196,23 @@ class HeadsPane(Rows, can_focus=True):
         return self._strip(segments(below[at], self.app.console) if at < len(below) else [])
 
     def _strip(self, row: list[Segment]) -> Strip:
-        strip = Strip(row).simplify()
+        strip = Strip(row)
         return strip.adjust_cell_length(self.size.width).apply_style(self.rich_style)
 
     def _header(self, view: HeadView) -> list[Segment]:
         """The heads' numbers above their cells: as many as have a blank between them, the cursor's always."""
         first, columns, cell = self._first.x, self._columns, self._cell
         chosen = self.cursor.index if self.cursor else None
-        line = [" "] * (self._gutter + columns * cell + 4)
+        line = [" "] * self.size.width
         at = self._place_label(line, chosen) if chosen is not None and first <= chosen < first + columns else None
         for index in range(first, first + columns):
             if index != chosen and (cell > 1 or index % 5 == 0):
                 self._place_label(line, index)
-        more = first + columns < view.facts.n_heads
-        text = "".join(line).rstrip() + ("…" if more else "")
+        if first + columns < view.facts.n_heads and line[-1] == " ":
+            line[-1] = "…"
         if first:
-            text = f"{text[: self._gutter - 1]}…{text[self._gutter :]}"
+            line[self._gutter - 1] = "…"
+        text = "".join(line)
         quiet = self.palette.style("quiet")
         if at is None:
             return [Segment(text, quiet)]
@@ -218,6 +222,7 @@ class HeadsPane(Rows, can_focus=True):
     def _place_label(self, line: list[str], index: int) -> tuple[int, int] | None:
         label, cell = str(index), self._cell
         start = self._gutter + (index - self._first.x) * cell + max(0, (cell - len(label)) // 2)
+        start = min(start, self.size.width - len(label))
         end = start + len(label)
         if any(character != " " for character in line[max(0, start - 1) : end + 1]):
             return None
@@ -229,11 +234,16 @@ class HeadsPane(Rows, can_focus=True):
         label = f"{layer:>{self._gutter - 2}} "
         quiet = self.palette.style("bright" if here else "quiet", bold=here)
         row = [Segment(f"{self._marker(layer, y, here)}{label}", quiet)]
-        style = CellStyle(self._cell, self.palette, self._plain)
+        drawn, chosen = cells(self._cell, self.palette, self._plain), self.cursor if here else None
+        run, style = "", quiet
         for index in range(self._first.x, self._first.x + self._columns):
             head = HeadId(layer, index)
-            row.append(Segment(*style.draw(view, head, head == self.cursor)))
-        return row
+            text, its_style = drawn.draw(view, head, head == chosen)
+            if its_style is not style:
+                row.append(Segment(run, style))
+                run, style = "", its_style
+            run += text
+        return [*row, Segment(run, style)]
 
     def _marker(self, layer: int, y: int, here: bool) -> str:
         assert self._view is not None
@@ -277,8 +287,7 @@ class HeadsPane(Rows, can_focus=True):
         if self.cursor is None or self.cursor.layer >= view.facts.n_layers or self.cursor.index >= view.facts.n_heads:
             return [self._quiet(view.parts)]
         if reason := view.reason(self.cursor):
-            words = [Text(word, style=self.palette.style("warning")) for word in reason.split()]
-            return [[Text(" ").join(words)] if sum(map(len, words)) < self.size.width - 20 else words]
+            return [[Text(reason, style=self.palette.style("warning"))]]
         return [self._facts(view, self.cursor), self._quiet(view.parts)]
 
     def _facts(self, view: HeadView, head: HeadId) -> list[Text]:
@@ -295,12 +304,21 @@ class HeadsPane(Rows, can_focus=True):
     def _quiet(self, words: list[str]) -> list[Text]:
         return [Text(word, style=self.palette.style("quiet")) for word in words]
 
+    def notify_style_update(self) -> None:
+        """Another theme: the facts hold its colours."""
+        super().notify_style_update()
+        self._below = None
+
     # keys and the mouse
 
     def watch_cursor(self, old: HeadId | None, new: HeadId | None) -> None:
-        """Show it and tell."""
+        """Draw the two rows, the heads' numbers and the facts again, and tell."""
+        first, self._below = self._first, None
         self.show_cursor()
-        self._redraw()
+        if first == self._first and self._view is not None:
+            top = self._view.facts.n_layers - first.y
+            rows = {top - head.layer for head in (old, new) if head is not None}
+            self.redraw({0, *rows, *range(self._rows + 1, self.size.height)})
         if new is not None and self._view is not None:
             self.post_message(self.HeadMoved(self, new, not self._view.reason(new)))
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from textual.content import Content
 from textual.geometry import Region
 from textual.strip import Strip
@@ -31,13 +33,13 @@ class Rows(Widget):
             self._titles = (title, subtitle)
             self.border_title, self.border_subtitle = Content(title), Content(subtitle)
 
-    def redraw(self) -> None:
-        """Draw the rows again that look different."""
+    def redraw(self, rows: Iterable[int] | None = None) -> None:
+        """Draw the rows again that look different; `rows`: none but these can."""
         if self._drawn is None:
             self.refresh()
             return
-        for y in range(self.size.height):
-            if self._drawn.get(y) != self.compose_row(y):
+        for y in range(self.size.height) if rows is None else rows:
+            if 0 <= y < self.size.height and self._drawn.get(y) != self.compose_row(y):
                 self.refresh(Region(0, y, self.size.width, 1))
 
     def render_line(self, y: int) -> Strip:

@@ -1,0 +1,412 @@
+"""The grid of heads: what it shows, where its cursor goes, and what it says about the head there."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pytest
+from pane_stage import SIZES, on_stage, shown
+from sample_study import (
+    AN,
+    DAMPING,
+    HEADS,
+    LAYERS,
+    LOOKUP,
+    PREVIOUS,
+    STATES,
+    sample_arrays,
+    sample_facts,
+    sample_folder,
+    sample_roles,
+    sample_session,
+    session_in,
+)
+from screens import drawn
+from textual.geometry import Region
+
+from headtorch.core.events import HeadsAttributed, HeadSummary
+from headtorch.core.records import HeadId, NeuronId
+from headtorch.tui.palette import CAVE
+from headtorch.tui.panes.head_cells import strength
+from headtorch.tui.panes.head_parts import parts_in_words
+from headtorch.tui.panes.heads import HeadsPane
+from headtorch.tui.session import Session
+
+pytestmark = pytest.mark.anyio
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return sample_folder(tmp_path_factory.mktemp("heads"))
+
+
+@pytest.fixture
+def session(folder: Path) -> Session:
+    made = session_in(folder)
+    made.roles = sample_roles()
+    return made
+
+
+def big_session(layers: int, heads: int, neuron: NeuronId) -> Session:
+    """A neuron of a large model; head h of layer l gives it l + h/100, every third a negative number."""
+    session = sample_session()
+    session.state.model = msgspec.structs.replace(sample_facts(), n_layers=layers, n_heads=heads)
+    summaries = [
+        HeadSummary(head=HeadId(layer, head), mean_direct=(layer + head / 100) * (-1 if (layer + head) % 3 == 0 else 1))
+        for layer in range(neuron.layer + 1)
+        for head in range(heads)
+    ]
+    session.state.attributed[neuron] = HeadsAttributed(
+        neuron=neuron, artefact="none", heads=summaries, top_heads=[], max_error=0.0
+    )
+    session.selection.neuron, session.selection.head = neuron, HeadId(neuron.layer, 0)
+    return session
+
+
+# what stands there
+
+
+async def test_the_last_layer_is_at_the_top_and_the_heads_numbers_above(session: Session) -> None:
+    pane = HeadsPane()
+    async with on_stage(pane, session, (38, 20)) as (app, _):
+        lines = shown(app).splitlines()
+        assert "3 Heads · mean direct" in lines[0]
+        assert lines[1].strip("│ ").split() == [str(i) for i in range(HEADS)]
+        assert [line.strip("│▸ ")[0] for line in lines[2:6]] == ["3", "2", "1", "0"]
+        assert "heads" in lines[-1] and "% of Σ" in lines[-1]
+
+
+async def test_a_wide_pane_has_the_numbers_in_the_cells(session: Session) -> None:
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        mean = sample_arrays(AN)["headline"][:, LOOKUP.layer, LOOKUP.index].mean()
+        assert f"▌+{mean:.2f}▐" in shown(app)
+
+
+async def test_without_colours_sign_and_strength_are_characters(session: Session) -> None:
+    session.selection.head = HeadId(3, 0)
+    async with on_stage(HeadsPane(), session, (38, 20)) as (app, _):
+        row = shown(app).splitlines()[3]
+        assert row.split()[6] == "−1" and row.split()[9] == "+4"  # L2.H4 lowers a little, L2.H7 is the strongest
+        assert "−4 … −1 · +1 … +4" in shown(app)
+    assert [strength(share) for share in (-1.0, -0.3, 0.1, 0.3, 0.6, 1.0)] == ["−4", "−2", "+1", "+2", "+3", "+4"]
+    assert [strength(share, 1) for share in (-1.0, -0.3, 0.1, 1.0)] == ["d", "b", "1", "4"]
+
+
+async def test_with_colours_cells_take_the_steps_of_the_diverging_scale(session: Session) -> None:
+    session.selection.head = HeadId(3, 0)
+    async with on_stage(HeadsPane(), session, (80, 24), colours=True) as (app, _):
+        values = sample_arrays(AN)["headline"].mean(axis=0)
+        strongest, lowering = values[LOOKUP.layer, LOOKUP.index], values[DAMPING.layer, DAMPING.index]
+        [segment] = drawn(app, f"+{strongest:.2f}")[:1]
+        assert segment.style.bgcolor.name == CAVE.diverging[-1]
+        [segment] = drawn(app, f"−{-lowering:.2f}")[:1]
+        assert segment.style.bgcolor.name == CAVE.signed_heat(lowering / strongest).bgcolor.name != CAVE.diverging[-1]
+
+
+async def test_the_cursors_cell_row_and_column_are_bright(session: Session) -> None:
+    async with on_stage(HeadsPane(), session, (38, 20), colours=True) as (app, _):
+        for text in ("▌ ▐", "▸2 ", "7"):
+            style = drawn(app, text)[0].style
+            assert style.bold and style.color.name == CAVE.bright
+        assert drawn(app, "6")[0].style.color.name == CAVE.quiet
+
+
+async def test_heads_with_something_to_explain_are_underlined(session: Session) -> None:
+    async with on_stage(HeadsPane(), session, (80, 24), colours=True) as (app, _):
+        mean = sample_arrays(AN)["headline"][:, PREVIOUS.layer, PREVIOUS.index].mean()
+        assert drawn(app, f"+{mean:.2f}")[0].style.underline
+        session.state.activity[AN] = msgspec.structs.replace(session.state.activity[AN], heads=[])
+        app.pane.show(session)
+        await _settled(app)
+        assert not drawn(app, f"+{mean:.2f}")[0].style.underline
+
+
+async def test_the_facts_below_the_grid_are_those_of_the_cursors_head(session: Session) -> None:
+    arrays = sample_arrays(AN)
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, pilot):
+        mean, whole = arrays["headline"][:, 2, 7].mean(), arrays["pre_activation"].mean()
+        share = mean / np.nansum(arrays["headline"].mean(axis=0))
+        text = shown(app)
+        assert f"L2.H7 +{mean:.2f} of {whole:.2f} · {100 * share:.0f} % of heads · β 0.31" in text
+        assert "at random +0.05 ± 0.20" in text and "role" not in text
+        await pilot.press("down", *["left"] * 5)
+        assert "L1.H2 " in shown(app) and "role: previous-token 0.92" in shown(app)
+
+
+async def test_a_weak_agreement_with_a_known_pattern_is_no_role(session: Session) -> None:
+    roles = sample_roles()
+    roles.previous_token[2][7], roles.induction[2][7] = 0.39, 0.4
+    session.roles = roles
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        assert "role: induction 0.40" in shown(app) and "previous" not in shown(app)
+
+
+async def test_a_head_that_cannot_feed_the_neuron_says_why(session: Session) -> None:
+    session.select_neuron(STATES)
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, pilot):
+        assert shown(app).splitlines()[2].count("×") == HEADS
+        await pilot.press("g")
+        assert app.pane.cursor.layer == 3 and not app.told[-1].feeds
+        assert f"{app.pane.cursor} cannot feed L2.N364: it comes after it." in shown(app)
+
+
+async def test_in_parallel_blocks_the_neurons_own_layer_cannot_feed_it(session: Session) -> None:
+    session.state.model = msgspec.structs.replace(sample_facts(), parallel=True)
+    session.selection.head = HeadId(3, 1)
+    async with on_stage(HeadsPane(), session, (120, 24)) as (app, _):
+        assert "L3.H1 cannot feed L3.N892: attention and MLP of a layer run side by side in this model." in shown(app)
+
+
+async def test_one_prompt_shows_that_prompts_numbers(session: Session) -> None:
+    session.selection.one_prompt, session.selection.prompt = True, 2
+    arrays = sample_arrays(AN)
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        text = shown(app)
+        assert "3 Heads · direct, prompt 3" in text
+        assert f"{arrays['headline'][2, 2, 7]:+.2f} of {arrays['pre_activation'][2, 0]:.2f}" in text
+        session.selection.prompt = 0
+        app.pane.show(session)
+        await _settled(app)
+        assert f"{arrays['headline'][0, 2, 7]:+.2f} of {arrays['pre_activation'][0, 0]:.2f}" in shown(app)
+
+
+async def test_the_number_of_a_gated_neuron_is_the_removal_effect(session: Session, monkeypatch) -> None:
+    arrays = sample_arrays(AN)
+    two = {name: np.concatenate([arrays[name]] * 2, axis=1) for name in ("heads", "dot", "mlps", "attention_bias")}
+    two |= {name: np.concatenate([arrays[name]] * 2, axis=1) for name in ("embed", "position", "bias")}
+    two |= {"pre_activation": np.concatenate([arrays["pre_activation"]] * 2, axis=1)}
+    monkeypatch.setattr(session, "arrays", lambda: arrays | two)
+    session.state.model = msgspec.structs.replace(sample_facts(), gated=True)
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        text = shown(app)
+        assert "mean removal" in text and f"of {arrays['activation'].mean():.2f}" in text
+        assert "gate: heads" in text and "up: heads" in text and "other parts" not in text
+
+
+def test_the_parts_in_words_are_shares_of_the_sum_of_all_parts() -> None:
+    ones = np.ones((2, 1))
+    arrays = {
+        "heads": np.array([[[[3.0, np.nan]]], [[[5.0, np.nan]]]]),  # 8 over two prompts
+        "embed": ones,
+        "position": ones * 0,
+        "attention_bias": np.zeros((2, 1, 3)),
+        "mlps": np.full((2, 1, 2), 0.25),
+        "bias": -ones * 0.5,
+        "pre_activation": np.array([[4.0], [6.0]]),
+    }
+    assert parts_in_words(arrays, None) == ["heads 80 % of Σ", "other parts 20 %", "error 0"]
+    assert parts_in_words(arrays, 0) == ["heads 75 % of Σ", "other parts 25 %", "error 0"]
+    assert parts_in_words(arrays | {"pre_activation": np.array([[4.0], [5.5]])}, None)[-1] == "error 0.071"  # 0.5 of 7
+    assert parts_in_words({"heads": arrays["heads"]}, None) == [] == parts_in_words(arrays, 2)
+
+
+# keys and the mouse
+
+
+KEYS = [
+    ("h", (2, 6)),
+    ("left", (2, 6)),
+    ("l", (2, 7)),  # the last already
+    ("j", (1, 7)),
+    ("down", (1, 7)),
+    ("k", (3, 7)),
+    ("up,up,up", (3, 7)),
+    ("g", (3, 7)),
+    ("home", (3, 7)),
+    ("G", (0, 7)),
+    ("end", (0, 7)),
+    ("ctrl+d", (0, 7)),
+    ("pagedown", (0, 7)),
+    ("ctrl+u", (3, 7)),
+    ("pageup", (3, 7)),
+    ("h,right", (2, 7)),
+]
+
+
+async def test_keys_move_the_cursor_and_every_move_is_told(session: Session) -> None:
+    async with on_stage(HeadsPane(), session, (38, 20)) as (app, pilot):
+        for keys, head in KEYS:
+            app.pane.cursor = LOOKUP
+            del app.told[:]
+            await pilot.press(*keys.split(","))
+            assert app.pane.cursor == HeadId(*head), keys
+            assert all(type(told) is HeadsPane.HeadMoved for told in app.told)
+            assert [told.head for told in app.told[-1:]] == [HeadId(*head)] * (keys != "l"), keys
+
+
+async def test_s_goes_through_the_heads_from_the_strongest_down(session: Session) -> None:
+    values = np.abs(sample_arrays(AN)["headline"].mean(axis=0)).ravel()
+    order = [HeadId(*divmod(int(i), HEADS)) for i in np.argsort(-values)]
+    session.selection.head = order[0]
+    async with on_stage(HeadsPane(), session) as (app, pilot):
+        for wanted in order[1:6]:
+            await pilot.press("s")
+            assert app.pane.cursor == wanted
+        app.pane.cursor = order[-1]
+        await pilot.press("s")
+        assert app.pane.cursor == order[0]
+
+
+async def test_enter_p_and_clicks_are_told_to_the_workbench(session: Session) -> None:
+    async with on_stage(HeadsPane(), session, (38, 20)) as (app, pilot):
+        await pilot.press("enter", "p")
+        assert isinstance(app.told[0], HeadsPane.HeadChosen) and app.told[0].head == LOOKUP and app.told[0].feeds
+        assert isinstance(app.told[1], HeadsPane.ScopeToggled)
+        del app.told[:]
+        await pilot.click(HeadsPane, offset=(5, 4))  # inside the border: the first column of cells, layer 1
+        assert [(type(told), told.head) for told in app.told] == [(HeadsPane.HeadMoved, HeadId(1, 0))]
+        await pilot.click(HeadsPane, offset=(5, 4))
+        assert isinstance(app.told[-1], HeadsPane.HeadChosen) and len(app.told) == 2
+        for outside in ((0, 0), (5, 1), (2, 4), (36, 4), (5, 12)):
+            await pilot.click(HeadsPane, offset=outside)
+        assert len(app.told) == 2
+
+
+async def test_the_cursor_follows_the_selection_and_only_that(session: Session) -> None:
+    async with on_stage(HeadsPane(), session) as (app, pilot):
+        session.selection.head = PREVIOUS
+        app.pane.show(session)
+        assert app.pane.cursor == PREVIOUS and not app.told
+        await pilot.press("j")
+        app.pane.show(session)  # something else changed: the cursor stays where the user put it
+        assert app.pane.cursor == HeadId(0, PREVIOUS.index)
+
+
+# large models
+
+
+async def test_a_large_model_scrolls_with_the_cursor() -> None:
+    session = big_session(64, 64, NeuronId(50, 7))
+    async with on_stage(HeadsPane(), session, (40, 24)) as (app, pilot):
+        first = shown(app).splitlines()
+        assert first[2].startswith("│▸50 ") and first[1].rstrip("│ ").endswith("…")
+        await pilot.press("G", "l")
+        app.pane.cursor = HeadId(0, 63)
+        await pilot.pause()
+        text = shown(app)
+        assert "│▸ 0 " in text and "L0.H63 " in text and " 63" in text.splitlines()[1]
+        assert text.splitlines()[2].startswith("│↑")
+        for line in text.splitlines():
+            assert len(line) <= 40
+        await pilot.press("g")
+        words = " ".join(shown(app).replace("│", " ").split())
+        assert "▸63 ×" in words and "L63.H63 cannot feed L50.N7: it comes after it." in words
+        await pilot.click(HeadsPane, offset=(6, 5))
+        assert app.pane.cursor.layer == 60 and app.pane.cursor.index > 20
+
+
+async def test_the_wheel_scrolls_and_leaves_the_cursor() -> None:
+    session = big_session(36, 20, NeuronId(31, 7))
+    async with on_stage(HeadsPane(), session, (60, 20)) as (app, pilot):
+        before = shown(app).splitlines()[2][:4]
+        for event in ("down", "down", "up"):
+            await pilot._post_mouse_events([_wheel(event)], widget=app.pane)
+        assert before == "│▸31" and shown(app).splitlines()[2][:4] == "│↑30"
+        assert app.pane.cursor == HeadId(31, 0) and not app.told
+
+
+@pytest.mark.parametrize("shape", [(4, 8), (36, 20), (64, 64), (1, 1)])
+async def test_at_every_size_the_cursor_is_seen_and_nothing_is_cut_by_the_border(shape: tuple[int, int]) -> None:
+    session = big_session(*shape, NeuronId(shape[0] - 1, 7))
+    async with on_stage(HeadsPane(), session) as (app, pilot):
+        await pilot.press("j", "l", "l")
+        for size in (*SIZES, (30, 10), (24, 6), (60, 20)):
+            await pilot.resize_terminal(*size)
+            await pilot.pause()
+            lines = shown(app).splitlines()
+            assert {len(line) for line in lines} == {size[0]} and len(lines) == size[1]
+            assert sum(line.startswith("│▸") for line in lines) == 1
+            assert all(line[-1] in "│╮╯" for line in lines)
+
+
+async def test_a_cursor_move_sends_a_few_rows_and_the_same_again_sends_none(session: Session) -> None:
+    pane = HeadsPane()
+    async with on_stage(pane, big_session(36, 20, NeuronId(31, 7)), (80, 40)) as (app, pilot):
+        sent: list[Region] = []
+        refresh = pane.refresh
+        pane.refresh = lambda *regions, **more: (sent.extend(regions or [Region()]), refresh(*regions, **more))[1]
+        pane.show(app.session)
+        assert sent == []
+        await pilot.press("down")
+        assert 3 <= len(sent) <= 5 and {region.height for region in sent} == {1}
+
+
+# what is missing
+
+
+async def test_without_a_neuron_or_its_heads_a_sentence_stands_there() -> None:
+    async with on_stage(HeadsPane(), Session(sample_session().engine)) as (app, pilot):
+        assert "No neuron is selected." in shown(app)
+        await pilot.press(*"hjklsgGp", "enter", "ctrl+d", "ctrl+u")
+        await pilot.click(HeadsPane, offset=(5, 4))
+        assert [type(told) for told in app.told] == [HeadsPane.ScopeToggled] and app.pane.copy_text() == ""
+        session = sample_session()
+        del session.state.attributed[AN]
+        app.pane.show(session)
+        await _settled(app)
+        assert "The heads of L3.N892 are not attributed yet." in shown(app)
+
+
+async def test_without_the_arrays_the_means_are_shown_all_the_same() -> None:
+    session = sample_session()  # has no folder
+    session.selection.one_prompt = True
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        text = shown(app)
+        assert "mean direct" in text and "L2.H7 +2.08 · " in text and "Σ" not in text
+
+
+async def test_numbers_that_are_missing_are_left_out() -> None:
+    session = sample_session()
+    session.state.attributed[AN] = HeadsAttributed(
+        neuron=AN, artefact="x", heads=[HeadSummary(head=HeadId(1, 1), mean_direct=0.0)], top_heads=[], max_error=0.0
+    )
+    session.selection.head = HeadId(1, 1)
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, pilot):
+        assert re.search(r"L1.H1 0 +│", shown(app))
+        await pilot.press("l")
+        assert "L1.H2 –" in shown(app) and "?" in shown(app)
+
+
+async def test_a_selected_head_that_the_model_does_not_have_shows_nothing_of_it(session: Session) -> None:
+    session.selection.head = HeadId(40, 99)
+    async with on_stage(HeadsPane(), session) as (app, pilot):
+        assert "40" not in shown(app)
+        await pilot.press("h")
+        assert app.pane.cursor == HeadId(LAYERS - 1, HEADS - 1)
+
+
+async def test_a_study_by_the_papers_score_says_so(session: Session) -> None:
+    session.state.settings = msgspec.structs.replace(session.state.settings, attribution="dot", activity="paper")
+    async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
+        assert "mean ⟨o, w⟩" in shown(app) and " of 4." not in shown(app)
+
+
+async def test_the_copied_line_has_the_heads_numbers(session: Session) -> None:
+    async with on_stage(HeadsPane(), session) as (app, _):
+        assert app.pane.copy_text().startswith("L3.N892: L2.H7 +2.0")
+        assert app.pane.copy_text().endswith("(direct attribution, mean of 12 prompts)")
+
+
+def test_the_help_explains_every_mark_and_abbreviation() -> None:
+    for word in ("A(h)", "σ", "β", "Σ", "×", "·", "±", "error", "role", "removal", "⟨o, w⟩", "underlined", "at random"):
+        assert word in HeadsPane.help
+
+
+async def _settled(app: object) -> None:
+    from textual.pilot import Pilot
+
+    await Pilot(app).pause()  # type: ignore[arg-type]
+
+
+def _wheel(direction: str) -> type:
+    from textual import events
+
+    return events.MouseScrollDown if direction == "down" else events.MouseScrollUp
