@@ -12,10 +12,11 @@ import numpy.typing as npt
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save
 
-from headtorch.core.analysis.files import write_atomically
 from headtorch.core.analysis.places import HALVES, Float64s, Int32s, Int64s, Places, Top
 from headtorch.core.analysis.running import EMPTY_HASH, EMPTY_KEY, decode_keys
+from headtorch.core.corpus.storage import storage_errors
 from headtorch.core.errors import AddressError, StorageError
+from headtorch.core.files import replace_file
 from headtorch.core.records import Half, NeuronId
 
 _LOW_32 = 0xFFFFFFFF
@@ -138,7 +139,9 @@ class ActivationIndex:
         arrays = {name: np.ascontiguousarray(getattr(self, name)) for name in _ARRAYS}
         facts = {name: getattr(self, name) for name in _FACTS}
         path = folder / index_file_name(self.key, *(range(start, stop) for start, stop in self.covered))
-        write_atomically(path, save(arrays, metadata={"headtorch": json.dumps(facts)}))
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            replace_file(path, save(arrays, metadata={"headtorch": json.dumps(facts)}))
         return path
 
     @classmethod

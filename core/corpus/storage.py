@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import BinaryIO
 from uuid import uuid4
 
 import platformdirs
@@ -45,11 +44,6 @@ def storage_errors(folder: Path) -> Iterator[None]:
                 "or the study at another folder."
             ) from error
         raise
-
-
-def create(path: Path) -> BinaryIO:
-    """Open a new file for writing bytes."""
-    return open(path, "wb")
 
 
 @contextmanager

@@ -16,8 +16,8 @@ import pyarrow as pa
 from headtorch.core.corpus.nearduplicates import VALUES, Signer, find_clusters, split_halves
 from headtorch.core.corpus.readers import Pair
 from headtorch.core.corpus.sources import Source
-from headtorch.core.corpus.storage import create
 from headtorch.core.errors import CorpusError
+from headtorch.core.files import create
 from headtorch.core.records import Record
 from headtorch.core.watch import Watch
 

@@ -11,9 +11,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtorch.core.corpus.corpus import Corpus
-from headtorch.core.corpus.storage import create, new_folder, storage_errors
+from headtorch.core.corpus.storage import new_folder, storage_errors
 from headtorch.core.corpus.windows import Windows
 from headtorch.core.errors import CorpusError
+from headtorch.core.files import create
 from headtorch.core.records import Half
 from headtorch.core.watch import SILENT, Watch
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import fcntl
 import os
-import secrets
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from headtorch.core.errors import StorageError, StudyError
+from headtorch.core.files import replace_file
 
 
 @contextmanager
@@ -25,39 +25,10 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
-def write_all(descriptor: int, data: bytes) -> None:
-    """Write every byte and force them to the disk."""
-    view = memoryview(data)
-    while view:
-        view = view[os.write(descriptor, view) :]
-    os.fsync(descriptor)
-
-
 def write_atomic(path: Path, data: bytes) -> None:
     """Replace the file in one step: a reader sees the old bytes or the new ones. Raises StorageError."""
     with storage_errors(path):
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
-        try:
-            try:
-                write_all(descriptor, data)
-            finally:
-                os.close(descriptor)
-            os.replace(temporary, path)
-        except BaseException:
-            with suppress(OSError):
-                os.unlink(temporary)
-            raise
-        sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Force the folder's list of names to the disk."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        replace_file(path, data)
 
 
 class WriterLock:

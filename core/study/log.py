@@ -12,7 +12,8 @@ from pathlib import Path
 
 from headtorch.core.errors import StudyError
 from headtorch.core.events import AnyEvent, StudyOpened, UnknownEvent, decode
-from headtorch.core.study.files import storage_errors, sync_folder, write_all
+from headtorch.core.files import sync_folder, write_all
+from headtorch.core.study.files import storage_errors
 from headtorch.core.version import version
 
 

@@ -173,7 +173,7 @@ def test_folders_that_cannot_be_written(studied: Call, tmp_path: Path, monkeypat
     assert studied("studies").code in (0, 2)
 
 
-@pytest.mark.parametrize("module", ["corpus.store", "corpus.tokens", "analysis.files"])
+@pytest.mark.parametrize("module", ["corpus.store", "corpus.tokens", "files"])
 def test_a_full_disk(studied: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: str) -> None:
     def full(path: Path) -> None:
         raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))

@@ -271,7 +271,7 @@ def test_a_full_disk_is_said_and_leaves_the_old_file(tmp_path: Path, monkeypatch
         raise OSError(errno.ENOSPC, "No space left on device")
 
     index = scan(FakeModel(), FakeCorpus(LENGTHS), [1], folder=tmp_path)
-    monkeypatch.setattr("headtorch.core.analysis.files.create", full)
+    monkeypatch.setattr("headtorch.core.files.create", full)
     with pytest.raises(StorageError, match="disk is full"):
         index.save(tmp_path)
     assert_same(ActivationIndex.load(tmp_path), index)

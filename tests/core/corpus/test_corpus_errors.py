@@ -12,8 +12,8 @@ import pytest
 import zstandard
 
 from headtorch.core.corpus import open_corpus
-from headtorch.core.corpus.storage import create
 from headtorch.core.errors import CorpusError, Interrupted, StorageError
+from headtorch.core.files import create
 from headtorch.core.watch import Watch
 
 GOOD = b'{"text": "a good line"}\n'

@@ -14,8 +14,8 @@ from transformers import PreTrainedTokenizerFast
 
 from headtorch.core.corpus import Corpus, TokenizedCorpus, open_corpus, tokenize
 from headtorch.core.corpus.encoding import batch_encoder
-from headtorch.core.corpus.storage import create
 from headtorch.core.errors import CorpusError, Interrupted, StorageError
+from headtorch.core.files import create
 from headtorch.core.watch import SILENT, Watch
 
 FIRST = 99_999
