@@ -91,10 +91,10 @@ class NeuronsPane(Lines):
         self._session = session
         if not self._sorted_yet and (settings := session.state.settings) is not None:
             self.sorted_by, self._sorted_yet = "c" if settings.preset == "paper" else "z", True
-        self._table = self._present_table(session)
-        chosen = session.selection.neuron
-        wanted = chosen if chosen is not None and chosen != self._selection else self.selected_neuron
+        before, chosen = self.selected_neuron, session.selection.neuron
+        wanted = chosen if chosen is not None and chosen != self._selection else before
         self._selection = chosen
+        self._table = self._present_table(session)
         self._arrange(wanted or chosen)
 
     def _present_table(self, session: Session) -> NeuronTable:
