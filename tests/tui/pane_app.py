@@ -56,6 +56,10 @@ class PaneApp(Stage):
         """The lines that the user moved to."""
         return [message.index for message in self.heard if isinstance(message, Lines.Moved)]
 
+    def said(self) -> list[str]:
+        """What it was notified of."""
+        return [notification.message for notification in self._notifications]
+
     def hear(self, message: Message) -> None:
         self.heard.append(message)
 
