@@ -96,7 +96,7 @@ def _heads(session: Session) -> list[Suggestion]:
 
 def _matching(known: Iterable[Suggestion], text: str) -> list[Suggestion]:
     wanted = text.strip().lower()
-    found = [one for one in known if wanted in one.text.lower() or wanted in one.about.lower()]
+    found = [one for one in known if wanted in f"{one.text}  {one.about.split('  ')[0]}".lower()]
     exact = [one for one in found if one.text.lower() == wanted]
     return [] if exact else sorted(found, key=lambda one: not one.text.lower().startswith(wanted))[:PER_KIND]
 

@@ -98,7 +98,7 @@ class HelpScreen(ModalScreen[None]):
 def _table(part: KeysOf, palette: Palette) -> Table:
     """Keys in a column of their own, so that long lines are indented where they go on."""
     table = Table.grid(padding=(0, 3))
-    table.add_column(no_wrap=True)
+    table.add_column(no_wrap=True, min_width=16)
     table.add_column()
     for keys, what in part.keys:
         table.add_row(Text(keys, palette.style("bright")), Text(visible(what), palette.style("text")))

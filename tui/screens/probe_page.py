@@ -15,8 +15,9 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.figures import MISSING, figure, fixed, signed, small
 from headtorch.tui.session import ShadingMode
 
-SIDE_BY_SIDE = 96  # columns from which on heads and next tokens stand beside each other
-HEADS_SHOWN, TOKENS_SHOWN, PEAKS, CHANGED_HEADS = 8, 8, 4, 3
+SIDE_BY_SIDE = 72  # columns from which on heads and next tokens stand beside each other
+HEADS_SHOWN, TOKENS_SHOWN, PEAKS, CHANGED_HEADS = 6, 8, 4, 3
+UNCHANGED = 0.005  # a head's part that moved by less is not listed
 BAR = 20  # columns of the longest bar
 
 
@@ -88,26 +89,30 @@ class ProbePage:
             (visible_token(self.now.tokens[self.position]), palette.style("token")),
             (f", token {self.position + 1} of {count}", quiet),
         )
+        if self.now.activation_without is not None and self.position == self.now.position:
+            line.append(f"   without {self.now.head} ", quiet)
+            line.append(figure(self.now.activation_without), palette.style("text"))
         strongest = sorted(range(count), key=lambda at: -abs(activation[at]))[:PEAKS]
         peaks = Text("strongest  ", quiet)
         for at in strongest:
             peaks.append(visible_token(self.now.tokens[at]), palette.style("token"))
             peaks.append(f" {figure(activation[at])}   ", palette.style("text"))
-        return [line, peaks, Text(f"shaded by {self._shading_in_words()}", quiet)]
+        return [line, peaks, self._sum(palette)]
 
-    def _shading_in_words(self) -> str:
+    def shading_in_words(self) -> str:
+        """What the tokens are shaded by."""
         if self.shading == "activation" or self.now.head is None:
-            return "the neuron's activation"
+            return "shaded by the neuron's activation"
         where = visible_token(self.now.tokens[self.now.position])
         if self.shading == "sources":
-            return f"what {self.now.head} took from each token, at {where}"
-        return f"the attention of {self.now.head} at {where}"
+            return f"shaded by what {self.now.head} took from each token, at {where}"
+        return f"shaded by the attention of {self.now.head} at {where}"
 
     def _heads(self, width: int, palette: Palette) -> list[Text]:
-        """The sum, and the strongest heads with bars."""
-        now, quiet = self.now, palette.style("quiet")
+        """The strongest heads with bars."""
+        now = self.now
         values = head_values(now)
-        out = [_heading(f"Heads at {_place(now)}", palette), self._sum(list(values.values()), palette)]
+        out = [_heading(f"Heads at {_place(now)}", palette)]
         ranked = sorted(values, key=lambda head: -abs(values[head]))
         shown = ranked[:HEADS_SHOWN]
         if now.head in values and now.head not in shown:
@@ -121,19 +126,18 @@ class ProbePage:
             line.append(f"{signed(value):>7} ", palette.style("bright" if chosen else "text"))
             line.append("█" * round(room * abs(value) / most), palette.style("lamp" if value > 0 else "negative"))
             out.append(line)
-        if now.activation_without is not None:
-            changed = f"{figure(now.activation[now.position])} → {figure(now.activation_without)}"
-            out.append(Text.assemble((f"activation without {now.head}  ", quiet), (changed, palette.style("text"))))
         return out
 
-    def _sum(self, values: list[float], palette: Palette) -> Text:
-        now = self.now
+    def _sum(self, palette: Palette) -> Text:
+        """Heads and other parts add up to the pre-activation."""
+        now, quiet = self.now, palette.style("quiet")
+        given = signed(sum(head_values(now).values()))
         if now.pre_activation is None or now.other is None:
-            return Text(f"heads {signed(sum(values))} of the activation, by the half rule", palette.style("quiet"))
+            return Text(f"heads {given} of the activation at {_place(now)}, by the half rule", quiet)
         return Text.assemble(
-            (f"heads {signed(sum(values))} + other parts {signed(now.other)} = ", palette.style("quiet")),
-            (f"pre-activation {figure(now.pre_activation)}", palette.style("text")),
-            (f"  error {small(now.error)}", palette.style("quiet")),
+            (f"heads {given} + other parts {signed(now.other)} = pre-activation ", quiet),
+            (figure(now.pre_activation), palette.style("text")),
+            (f"   error {small(now.error)}", quiet),
         )
 
     def _next(self, width: int, palette: Palette) -> list[Text]:
@@ -143,9 +147,8 @@ class ProbePage:
         both = now.head is not None and bool(after)
         tokens = sorted({**before, **after}, key=lambda t: -max(before.get(t, 0.0), after.get(t, 0.0)))[:TOKENS_SHOWN]
         out = [_heading(f"Next token after {_place(now)}", palette)]
-        name = max(8, min(18, width - 32))
-        without = f"without {now.head}"
-        columns = f"{'':<{name}}{'p':>8}" + (f"  {without:>16}{'change':>9}" if both else "")
+        name = max(8, min(18, width - 26))
+        columns = f"{'':<{name}}{'p':>8}" + (f"{'without':>9}{'change':>8}" if both else "")
         out.append(Text(columns, quiet))
         for token in tokens:
             word = Text(visible_token(token), palette.style("token", bold=token == self.token), no_wrap=True)
@@ -153,7 +156,7 @@ class ProbePage:
             word.append(f"{_p(before, token):>8}", palette.style("bright"))
             if both:
                 change = signed(after[token] - before[token]) if token in before and token in after else MISSING
-                word.append(f"  {_p(after, token):>16}{change:>9}", palette.style("text"))
+                word.append(f"{_p(after, token):>9}{change:>8}", palette.style("text"))
             out.append(word)
         return out
 
@@ -163,13 +166,16 @@ class ProbePage:
         out = [_heading(f"What changed since {which}", palette)]
         quote = visible("".join(base.tokens[: base.position + 1]).strip())
         out.append(Text(f"{which}, at {_place(base)}: {quote[-max(10, width - 40) :]}", palette.style("quiet")))
-        rows = [("activation", base.activation[base.position], self.now.activation[self.now.position])]
+        rows: list[tuple[str, float | None, float | None]] = [
+            ("activation", base.activation[base.position], self.now.activation[self.now.position])
+        ]
         if self.token is not None:
             p_before = _by_token(base.next_tokens).get(self.token)
             p_now = _by_token(self.now.next_tokens).get(self.token)
-            rows.append((f"p({visible_token(self.token)})", p_before, p_now))  # type: ignore[arg-type]
+            rows.append((f"p({visible_token(self.token)})", p_before, p_now))
         before, now = head_values(base), head_values(self.now)
-        moved = sorted(now, key=lambda head: -abs(now[head] - before.get(head, 0.0)))[:CHANGED_HEADS]
+        by_change = sorted(now, key=lambda head: -abs(now[head] - before.get(head, 0.0)))
+        moved = [head for head in by_change[:CHANGED_HEADS] if abs(now[head] - before.get(head, 0.0)) >= UNCHANGED]
         rows += [(str(head), before.get(head, 0.0), now[head]) for head in moved]
         out += [_change(*row, palette) for row in rows]
         return out

@@ -11,6 +11,7 @@ from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
+from textual.content import Content
 from textual.message import Message
 from textual.screen import Screen
 from textual.timer import Timer
@@ -88,6 +89,7 @@ class AnswerView(VerticalScroll, can_focus=True, inherit_bindings=False):
             palette: Palette = getattr(self.app, "palette", CAVE)
             lines = self.page.lines(max(20, self.size.width - 3), palette)
             self.query_one("#page", Static).update(Text("\n").join(lines))
+            self.border_subtitle = Content(self.page.shading_in_words())
 
     def on_resize(self) -> None:
         """Other widths, other lines."""
@@ -142,7 +144,7 @@ class TryTextScreen(Screen[None]):
         "heads + other parts = pre-activation, up to the error of rounding; other parts are the embedding, positions, "
         "MLPs and biases. A gated neuron has no such sum: there a head's number is its part of the activation, each "
         "product split in halves.\n"
-        "Next token: p is the model's probability, and again with the selected head replaced by its mean over the "
+        "Next token: p is the model's probability; without is p with the selected head replaced by its mean over the "
         "corpus; < stands before the smallest p that is known.\n"
         "What changed: change one word and see the numbers before → now. ctrl+k keeps an answer, and all later ones "
         "are compared with it."
@@ -152,14 +154,15 @@ class TryTextScreen(Screen[None]):
     TryTextScreen { background: $ht-background; color: $ht-text; }
     TryTextScreen #title { height: 1; padding: 0 1; background: $ht-background; }
     TryTextScreen TextToTry {
-        height: auto; min-height: 3; max-height: 7; border: round $ht-line; border-title-color: $ht-quiet;
+        height: auto; max-height: 7; border: round $ht-line; border-title-color: $ht-quiet;
         background: $ht-background;
         &:focus { border: round $ht-bright; border-title-color: $ht-bright; background: $ht-background; }
     }
     TryTextScreen #state { height: 1; padding: 0 2; color: $ht-quiet; }
     TryTextScreen #state.-problem { color: $ht-warning; height: auto; }
     TryTextScreen AnswerView {
-        height: 1fr; border: round $ht-line; border-title-color: $ht-quiet; padding: 0 1;
+        height: 1fr; border: round $ht-line; padding: 0 1;
+        border-title-color: $ht-quiet; border-subtitle-color: $ht-quiet;
         scrollbar-size-vertical: 1; background: $ht-background;
         &:focus { border: round $ht-bright; border-title-color: $ht-bright; }
     }

@@ -16,7 +16,8 @@ class Area(TextArea):
 
     DEFAULT_CSS = """
     Area, Area:focus {
-        border: none; padding: 0 1; background: $ht-surface; color: $ht-text; scrollbar-size-vertical: 1;
+        border: none; padding: 0 1; background: $ht-surface; background-tint: $ht-surface 0%;
+        color: $ht-text; scrollbar-size-vertical: 1;
         & .text-area--cursor { background: $ht-bright; color: $ht-background; text-style: none; }
         & .text-area--selection { background: $ht-line; }
         & .text-area--placeholder { color: $ht-quiet; }
@@ -25,9 +26,7 @@ class Area(TextArea):
     """
 
     def __init__(self, text: str = "", placeholder: str = "", id: str | None = None) -> None:
-        super().__init__(
-            typed(text, lines=True)[0], id=id, compact=True, highlight_cursor_line=False, placeholder=placeholder
-        )
+        super().__init__(typed(text, lines=True)[0], id=id, highlight_cursor_line=False, placeholder=placeholder)
         self.cursor_blink = False
 
     def edit(self, edit: Edit) -> EditResult:

@@ -26,7 +26,10 @@ class Entry(Input):
     """One line; a paste of several becomes one. Takes no room beyond its line."""
 
     DEFAULT_CSS = """
-    Entry, Entry:focus { height: 1; border: none; padding: 0; background: $ht-surface; color: $ht-bright; }
+    Entry, Entry:focus {
+        height: 1; border: none; padding: 0; color: $ht-bright;
+        background: $ht-surface; background-tint: $ht-surface 0%;
+    }
     Entry > .input--cursor { background: $ht-bright; color: $ht-background; text-style: none; }
     Entry > .input--placeholder { color: $ht-quiet; }
     Entry > .input--selection { background: $ht-line; }
