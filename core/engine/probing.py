@@ -123,4 +123,4 @@ def _probabilities(
     model: LanguageModel, logits: Float[Tensor, " d_vocab"], tokens: Sequence[int]
 ) -> list[TokenProbability]:
     p = logits.double().softmax(-1)
-    return [TokenProbability(model.token_text(token), float(p[token])) for token in tokens]
+    return [TokenProbability(model.token_text(token), float(p[token]), token) for token in tokens]

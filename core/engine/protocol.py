@@ -207,6 +207,7 @@ class DocumentText(Answer, frozen=True, kw_only=True):
 class TokenProbability(Record, frozen=True):
     token: str
     p: float
+    token_id: int = -1
 
 
 class TextProbed(Answer, frozen=True, kw_only=True):

@@ -23,7 +23,7 @@ from headtorch.core.engine.protocol import (
     encode_line,
 )
 from headtorch.core.engine.server import Engine
-from headtorch.core.events import AnyEvent
+from headtorch.core.events import AnyEvent, is_durable
 
 PATIENCE = 60.0
 End = RequestDone | RequestFailed | RequestCancelled
@@ -106,10 +106,10 @@ class Wire:
         return found
 
     def events(self, request: Request) -> list[AnyEvent]:
-        """The events of a request that is done."""
+        """The durable events of a request that is done."""
         said, end = self.ask(request)
         assert isinstance(end, RequestDone), end
-        return [one.event for one in said if isinstance(one, Happened)]
+        return [one.event for one in said if isinstance(one, Happened) and is_durable(one.event)]
 
     def refusal(self, request: Request) -> str:
         """The sentence of a request that fails by the user's doing."""
