@@ -59,12 +59,14 @@ class _ByOneDnn(TorchFunctionMode):
     def __torch_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
-        if not kwargs and func is functional.linear and _is_plain(args[0]):
+        if not kwargs and func is functional.linear and _suits(args[0], args[1]):
             return product(args[0], args[1], args[2] if len(args) > 2 else None)
-        if not kwargs and func is torch.addmm and _is_plain(args[1]) and args[0].ndim == 1:
+        if not kwargs and func is torch.addmm and _suits(args[1], args[2]) and args[0].ndim == 1:
             return product(args[1], args[2].T, args[0])
         return func(*args, **(kwargs or {}))
 
 
-def _is_plain(x: Tensor) -> bool:
-    return x.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0
+def _suits(x: Tensor, weight: Tensor) -> bool:
+    """Not where the weight is a slice of a larger one: oneDNN has no fast way for those, and takes hundreds of times as long."""
+    whole = weight.is_contiguous() or weight.T.is_contiguous()
+    return whole and x.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0

@@ -77,6 +77,15 @@ def test_the_scan_sees_what_the_plain_module_computes(family: str, taken: list[T
         assert (found[layer] - plain[layer]).abs().max() <= 1e-5 * plain[layer].abs().max()
 
 
+def test_a_slice_of_a_weight_goes_the_plain_way(taken: list[Tensor]) -> None:
+    x, joined = torch.randn(8, 24), torch.randn(24, 3 * 40)
+    with torch.no_grad(), fast_products(tiny_model("gpt2").hf):
+        for part in joined.chunk(3, dim=1):
+            torch.nn.functional.linear(x, part.T)
+            torch.addmm(torch.zeros(40), x, part)
+    assert not taken
+
+
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float64])
 def test_other_precisions_go_the_plain_way(dtype: torch.dtype, taken: list[Tensor]) -> None:
     model = tiny_model("llama")
