@@ -41,10 +41,14 @@ class PaneStage(App[None]):
         self.pane.focus()
 
 
-
 @asynccontextmanager
 async def on_stage(
-    pane: Widget, session: Session, size: tuple[int, int] = (120, 36), *, colours: bool = False, width: int | None = None
+    pane: Widget,
+    session: Session,
+    size: tuple[int, int] = (120, 36),
+    *,
+    colours: bool = False,
+    width: int | None = None,
 ) -> AsyncIterator[tuple[PaneStage, Pilot[None]]]:
     """The app and its pilot. `colours`: as on a terminal with 16 million of them."""
     app = PaneStage(pane, session, width)

@@ -133,7 +133,8 @@ class NeuronTable:
     def sorted(self, kept: NDArray[np.bool_], by: Column, reverse: bool) -> Ints:
         """The rows kept in order of a column, ties by address; what is not known comes last both ways."""
         order = self._order(by, (by not in ASCENDING) != reverse)
-        return order[kept[order]]
+        rows: Ints = order[kept[order]]
+        return rows
 
     def _order(self, by: Column, descending: bool) -> Ints:
         if by in FOUND_LATER:
@@ -155,7 +156,8 @@ class NeuronTable:
             folded = [text.strip().casefold() for text in self.texts]
             rank = np.empty(len(folded))
             rank[sorted(range(len(folded)), key=folded.__getitem__)] = np.arange(len(folded))
-            return rank[self.token]
+            ranks: Floats = rank[self.token]
+            return ranks
         return np.asarray(getattr(self, by), float)
 
 
