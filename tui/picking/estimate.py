@@ -6,6 +6,7 @@ import glob
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from statistics import median
 
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.model.preview import ModelPreview
@@ -31,7 +32,7 @@ class Estimate:
 
 @dataclass(frozen=True)
 class Measured:
-    """What earlier studies of a model tell: tokens of each corpus, and the slowest scan of each kind of device."""
+    """What earlier studies of a model tell: tokens of each corpus, and the median scan of each kind of device."""
 
     tokens: dict[str, int]
     rates: dict[str, float]  # tokens a second, by "cpu", "cuda" or "mps"
@@ -40,7 +41,7 @@ class Measured:
 def measured(model: str, studies: list[StudySummary]) -> Measured:
     """Read the studies of the model, the newest first; a damaged one tells nothing."""
     tokens: dict[str, int] = {}
-    rates: dict[str, float] = {}
+    rates: dict[str, list[float]] = {}
     same = [study for study in studies if study.settings is not None and study.settings.model == anchored(model)]
     for summary in same[:LOOKED_AT]:
         try:
@@ -51,8 +52,8 @@ def measured(model: str, studies: list[StudySummary]) -> Measured:
             tokens.setdefault(summary.settings.corpus, state.corpus.tokens)
         if state.index is not None and state.model is not None and state.index.seconds >= SHORTEST:
             kind, rate = state.model.device.partition(":")[0], state.index.tokens / state.index.seconds
-            rates[kind] = min(rate, rates.get(kind, rate))
-    return Measured(tokens, rates)
+            rates.setdefault(kind, []).append(rate)
+    return Measured(tokens, {kind: median(found) for kind, found in rates.items()})
 
 
 def estimate(
@@ -62,7 +63,7 @@ def estimate(
     counted = known.tokens.get(anchored(corpus))
     tokens = counted if counted is not None else None if characters is None else int(characters / CHARACTERS_PER_TOKEN)
     rate = known.rates.get(device.name.partition(":")[0])
-    basis = "as fast as an earlier scan of this model here"
+    basis = "as fast as earlier scans of this model here"
     if rate is None:
         rate = device.flops / preview.flops_per_token(max(layers) + 1)
         basis = "a rough guess: this model was not scanned here before"

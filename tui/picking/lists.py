@@ -104,8 +104,8 @@ def _study_row(study: StudySummary) -> Row:
     if study.problem is not None or study.settings is None:
         return Row(str(study.folder), visible(study.name), visible(f"✗ {study.problem}"), when, wrong=True)
     asked = [visible_token(token) for token in study.settings.token_texts] or [f"layers {study.settings.layers}"]
-    state = f"{study.neurons} neurons" if study.finished else f"{study.neurons} neurons, not finished"
-    return Row(str(study.folder), visible(study.name), visible(f"{' '.join(asked[:3])}  {state}"), when)
+    state = "" if study.finished else " unfinished"
+    return Row(str(study.folder), visible(study.name), visible(f"{' '.join(asked[:3])}{state}"), when)
 
 
 def size(count: int) -> str:

@@ -66,7 +66,7 @@ class PickScreen(Screen[PickResult | None]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]
     CSS = """
     PickScreen #plate { height: 1; }
-    PickScreen #form { height: auto; padding: 1 2 0 2; }
+    PickScreen #form { height: auto; padding: 1 1 0 1; }
     PickScreen .field { height: 1; }
     PickScreen .field Label { width: 9; color: $ht-quiet; }
     PickScreen .field:focus-within Label { color: $ht-bright; }
@@ -74,7 +74,7 @@ class PickScreen(Screen[PickResult | None]):
     PickScreen .field Entry:focus { background: $ht-surface; color: $ht-bright; }
     PickScreen #said { height: 3; padding-left: 9; }
     PickScreen #problem { height: auto; min-height: 1; max-height: 3; color: $ht-warning; }
-    PickScreen #card { height: 1fr; min-height: 7; padding: 1 2; }
+    PickScreen #card { height: 1fr; min-height: 7; padding: 1; }
     PickScreen #left { width: 3fr; }
     PickScreen #right { width: 2fr; }
     PickScreen #studies { height: 2fr; }
