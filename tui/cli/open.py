@@ -39,4 +39,4 @@ def open_study(
     app = HeadtorchApp(study=study, device=device, theme=theme)
     if theme is not None and theme not in app.themes.names:
         raise InputError(f"There is no theme {theme!r}; there are {', '.join(app.themes.names)}.")
-    app.run()
+    app.run(mouse=app.settings.mouse)
