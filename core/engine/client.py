@@ -144,7 +144,7 @@ class EngineClient:
             reading.cancel()
         if process is not self._process:
             return
-        if self._stdin is not None:
+        if self._stdin is not None and not self._stdin.is_closing():
             self._stdin.abort()
         self._process = self._stdin = self._follower = None
         self._on_exit(EngineExit(code, _signal_name(code), _last_line(self.log, self._log_start), self.log))
