@@ -12,7 +12,7 @@ from textual.app import App
 from textual.binding import BindingType
 
 from headtorch.core.engine.client import EngineClient, EngineExit
-from headtorch.core.engine.protocol import AnyMessage, DocumentText, Request, RequestFailed, TextProbed
+from headtorch.core.engine.protocol import AnyMessage, DocumentText, Request, RequestCancelled, RequestFailed, TextProbed
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings
@@ -114,7 +114,7 @@ class HeadtorchApp(App[None]):
         if self._engine_runs:
             self._open()
 
-    def pick(self) -> None:
+    def action_pick(self) -> None:
         """Let the user pick another study; escape leads back."""
         self.push_screen(PickScreen(back=True), self.picked)
 
@@ -137,6 +137,13 @@ class HeadtorchApp(App[None]):
             self.workbench.alarm = None
             self._open()
 
+    async def action_restart_engine(self) -> None:
+        """Start the engine again; what it was doing for the study goes on."""
+        if self._engine_runs:
+            self.say("The engine is running.")
+        else:
+            await self.start_engine()
+
     def hear(self, message: AnyMessage) -> None:
         """A message of the engine."""
         topics = self.session.take(message)
@@ -147,14 +154,19 @@ class HeadtorchApp(App[None]):
             self.workbench.answer(message)
         elif isinstance(message, RequestFailed):
             self.workbench.failed(message.request, message.message)
+        elif isinstance(message, RequestCancelled):
+            self.workbench.failed(message.request, "It was stopped.")
 
     def engine_ended(self, how: EngineExit) -> None:
         """The engine died: say it and keep everything that was shown."""
         self._engine_runs = False
+        unanswered = list(self.session.waiting)
         topics = self.session.engine_ended()
         if self.workbench is not None:
-            self.workbench.alarm = visible(f"{how} R starts it again.")
+            self.workbench.alarm = visible(f"R starts the engine again. {how}")
             self.workbench.changed(topics, now=True)
+            for number in unanswered:
+                self.workbench.failed(number, "The engine ended before it answered.")
         self.say(str(how), True)
 
     def _changed(self) -> None:

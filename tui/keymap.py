@@ -60,9 +60,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("workbench", "document", "o", "document", "document", "open the whole document at the prompt"),
     Command("workbench", "copy", "y", "copy", "copy", "copy what the focused pane has selected"),
     Command("workbench", "export", "x", "export", "export", "write the report of the study", footer=True),
-    Command("workbench", "restart-engine", "R", "restart_engine", "restart engine", "start the engine again after it ended"),
+    Command("workbench", "restart-engine", "R", "app.restart_engine", "restart engine", "start the engine again after it ended"),
     Command("workbench", "stop", "ctrl+x", "stop_work", "stop", "stop the running work; what is finished is kept"),
-    Command("workbench", "pick", "P", "pick", "new study", "pick another model, token or study"),
+    Command("workbench", "pick", "P", "app.pick", "new study", "pick another model, token or study"),
     # panes
     Command("neurons", "filter", "slash", "filter", "filter", "filter by token, layer (L3), kind or address", footer=True, shown_key="/"),
     Command("neurons", "sort", "s", "sort", "sort", "sort by the next column; S turns the order round"),
