@@ -12,7 +12,14 @@ from textual.app import App
 from textual.binding import BindingType
 
 from headtorch.core.engine.client import EngineClient, EngineExit
-from headtorch.core.engine.protocol import AnyMessage, DocumentText, Request, RequestCancelled, RequestFailed, TextProbed
+from headtorch.core.engine.protocol import (
+    AnyMessage,
+    DocumentText,
+    Request,
+    RequestCancelled,
+    RequestFailed,
+    TextProbed,
+)
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings
