@@ -37,11 +37,11 @@ class Recipe:
     n_layer: int = 4
     n_head: int = 8
     n_embd: int = 192
-    n_inner: int = 1536
+    n_inner: int = 2048
     context: int = 256
     vocab_candidates: int = 8192  # BPE pieces learned before pruning
     min_piece_uses: int = 50  # a piece used less often on the training speeches is pruned
-    l1: float = 0.25  # times the mean |activation|, summed over layers
+    l1: float = 1.0  # times the mean |activation|, summed over layers
     dropout: float = 0.1  # residual and embedding; none on attention
     batch: int = 16
     muon_lr: float = 0.02  # hidden matrices
