@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from rich.cells import cell_len
 from rich.style import Style
 from rich.text import Text
 from textual import events
@@ -14,6 +15,8 @@ from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
 from headtorch.tui.palette import CAVE, Palette
+
+APART = 8  # cells that cost less to send again than to jump over
 
 
 class Lines(ScrollView, can_focus=True):
@@ -120,8 +123,11 @@ class Lines(ScrollView, can_focus=True):
             self.refresh()
             return
         for y in range(self.size.height):
-            if self._drawn.get(y) != self._compose_row(y):
+            before, after = self._drawn.get(y), self._compose_row(y)
+            if before is None:
                 self.refresh(Region(0, y, self.size.width, 1))
+            elif before != after:
+                self.refresh(*(Region(start, y, end - start, 1) for start, end in changed_spans(before, after)))
 
     def notify_style_update(self) -> None:
         """Another theme: everything looks different."""
@@ -162,7 +168,8 @@ class Lines(ScrollView, can_focus=True):
         base = self.palette.style("bright", on="surface") if selected else self.rich_style
         strip = Strip(text.render(self.app.console))
         # rich leaves a text's own style out where it has no spans
-        return strip.adjust_cell_length(width).apply_style(base + text.style if isinstance(text.style, Style) else base)
+        style = base + text.style if isinstance(text.style, Style) else base
+        return strip.adjust_cell_length(width).apply_style(style).simplify()
 
     def page(self) -> int:
         """Lines that fit."""
@@ -232,3 +239,26 @@ class Lines(ScrollView, can_focus=True):
         if index == self.cursor:
             self.action_choose()
         self.cursor = index
+
+
+def changed_spans(before: Strip, after: Strip) -> list[tuple[int, int]]:
+    """Where two strips of equal length differ, in cells; differences a few cells apart make one span."""
+    spans: list[tuple[int, int]] = []
+    old, new = _cells(before), _cells(after)
+    for x in range(max(len(old), len(new))):
+        if old[x : x + 1] != new[x : x + 1]:
+            near = bool(spans) and x - spans[-1][1] <= APART
+            spans[-1:] = [(spans[-1][0], x + 1)] if near else [*spans[-1:], (x, x + 1)]
+    return spans
+
+
+def _cells(strip: Strip) -> list[tuple[str, Style | None]]:
+    """What each cell shows; the second cell of a wide character shows the same."""
+    cells: list[tuple[str, Style | None]] = []
+    for text, style, _ in strip:
+        for character in text:
+            width = cell_len(character)
+            if not width and cells:
+                cells[-1] = (cells[-1][0] + character, style)
+            cells += [(character, style)] * width
+    return cells
