@@ -26,11 +26,9 @@ class PaneStage(App[None]):
     CSS = ".pane { border: round white; padding: 0; }"
     palette: Palette = CAVE
 
-    def __init__(self, pane: Any, session: Session, width: int | None = None) -> None:
+    def __init__(self, pane: Any, session: Session) -> None:
         super().__init__()
         self.pane, self.session, self.told = pane, session, list[Message]()
-        if width is not None:
-            pane.styles.width = width
 
     def compose(self) -> ComposeResult:
         self.pane.add_class("pane")
@@ -43,15 +41,10 @@ class PaneStage(App[None]):
 
 @asynccontextmanager
 async def on_stage(
-    pane: Widget,
-    session: Session,
-    size: tuple[int, int] = (120, 36),
-    *,
-    colours: bool = False,
-    width: int | None = None,
+    pane: Widget, session: Session, size: tuple[int, int] = (120, 36), *, colours: bool = False
 ) -> AsyncIterator[tuple[PaneStage, Pilot[None]]]:
     """The app and its pilot. `colours`: as on a terminal with 16 million of them."""
-    app = PaneStage(pane, session, width)
+    app = PaneStage(pane, session)
     told = app.told
 
     def hear(message: Message) -> bool:

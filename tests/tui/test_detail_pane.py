@@ -314,6 +314,8 @@ def test_sources_that_are_not_there_are_asked_for_or_unknown(session: Session) -
     assert page(session, "Sources") == "Asking the engine …"
     session.take(sample_shading(head=None))
     assert page(session, "Sources") == "Asking the engine …"
+    session.failed[request_kind(session.waiting.pop(3))] = "no corpus"
+    assert page(session, "Sources") == "What the tokens gave is not known: no corpus"
     session.selection.head, session.selection.prompt = LOOKUP, PROMPTS
     assert "A(" not in page(session, "Sources")
 

@@ -170,7 +170,7 @@ async def test_one_prompt_shows_that_prompts_numbers(session: Session) -> None:
     arrays = sample_arrays(AN)
     async with on_stage(HeadsPane(), session, (80, 24)) as (app, _):
         text = shown(app)
-        assert "3 Heads · direct, prompt 3" in text
+        assert "3 Heads · prompt 3, direct" in text
         assert f"{arrays['headline'][2, 2, 7]:+.2f} of {arrays['pre_activation'][2, 0]:.2f}" in text
         session.selection.prompt = 0
         app.pane.show(session)

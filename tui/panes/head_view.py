@@ -41,9 +41,9 @@ class HeadView:
 
     @property
     def title(self) -> str:
-        """ "mean direct", "removal, prompt 3": short enough for a narrow pane."""
+        """ "mean direct", "prompt 3, removal": short enough for a narrow pane."""
         short = self.measure.split()[0] if self.measure != DOT else DOT
-        return f"{short}, {self.scope}" if self.one_prompt else f"mean {short}"
+        return f"{self.scope}, {short}" if self.one_prompt else f"mean {short}"
 
     def value(self, head: HeadId) -> float | None:
         """The head's number; None where there is none."""

@@ -276,9 +276,10 @@ class HeadsPane(Rows, can_focus=True):
         if self._plain:
             text.append("dcba · 1234" if self._cell == 1 else "−4 … −1 · +1 … +4")
         else:
+            wide = 2 if 2 * STEPS + 2 * len(end) + 5 <= self.size.width else 1
             for step in range(STEPS):
                 share = (step + 0.5 - STEPS / 2) / (STEPS / 2)
-                text.append("  ", Style(bgcolor=self.palette.signed_heat(share).bgcolor))
+                text.append(" " * wide, Style(bgcolor=self.palette.signed_heat(share).bgcolor))
         return text.append(f" +{end}" if view.strongest else "")
 
     # the facts below the grid
@@ -412,6 +413,6 @@ def _aside(view: HeadView, head: HeadId) -> list[str]:
     words = [f"β {fixed(summary.beta)}"] if summary.beta is not None else []
     if summary.baseline_mean is not None:
         words.append(f"at random {signed(summary.baseline_mean)} ± {figure(summary.baseline_sd)}")
-    if summary.mean_removal is not None and view.measure != "removal effect":
+    if summary.mean_removal is not None and view.measure != "removal effect" and not view.one_prompt:
         words.append(f"removal {signed(summary.mean_removal)}")
     return words

@@ -11,7 +11,7 @@ from headtorch.core.engine.protocol import ShadePrompts, Shading
 from headtorch.core.text import visible_token
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import fact, signed_bar
-from headtorch.tui.panes.detail.unexplained import nothing_yet
+from headtorch.tui.panes.detail.unexplained import failure, nothing_yet
 from headtorch.tui.panes.figures import fixed, percent, signed
 from headtorch.tui.panes.flow import flow, paragraph, tail
 
@@ -30,6 +30,8 @@ def sources(session: Session, width: int, palette: Palette) -> list[Text]:
         return paragraph(reason, width, palette.style("quiet"))
     shading, prompt = session.shading(), session.selection.prompt
     if shading is None or shading.head != head or prompt >= min(len(shading.tokens), len(shading.sources)):
+        if failed := failure(session, ShadePrompts, neuron, head):
+            return paragraph(f"What the tokens gave is not known: {failed}", width, palette.style("warning"))
         asked = session.is_waiting(ShadePrompts)
         said = "Asking the engine …" if asked else "What the tokens gave is not known: the engine has not said it."
         return paragraph(said, width, palette.style("quiet"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from headtorch.core.engine.protocol import AblateHead, ExplainHead
+from headtorch.core.engine.protocol import AblateHead, ExplainHead, ShadePrompts
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.panes.detail.labels import labels_of
@@ -24,7 +24,9 @@ def is_working(session: Session, kind: type[ExplainHead | AblateHead], neuron: N
     )
 
 
-def failure(session: Session, kind: type[ExplainHead | AblateHead], neuron: NeuronId, head: HeadId) -> str:
+def failure(
+    session: Session, kind: type[ExplainHead | AblateHead | ShadePrompts], neuron: NeuronId, head: HeadId
+) -> str:
     """What the engine said when it last failed at this; empty where it did not."""
     said = [
         text
