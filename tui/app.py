@@ -6,7 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
-from typing import ClassVar, Protocol
+from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.app import App
 from textual.binding import BindingType
@@ -27,10 +27,12 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
 from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
-from headtorch.tui.screens.workbench import Workbench
 from headtorch.tui.session import Session
 from headtorch.tui.settings import TuiSettings, load_settings
 from headtorch.tui.theming import Themes
+
+if TYPE_CHECKING:
+    from headtorch.tui.screens.workbench import Workbench
 
 
 class Engine(Protocol):
@@ -74,6 +76,7 @@ class HeadtorchApp(App[None]):
         self.session = Session(self.engine, on_notice=self.say)
         self._picked = None if study is None else PickResult(None, study, device)
         self._engine_runs = False
+        self._workbench: Workbench | None = None
 
     @property
     def palette(self) -> Palette:
@@ -83,7 +86,7 @@ class HeadtorchApp(App[None]):
     @property
     def workbench(self) -> Workbench | None:
         """The workbench, once there is one."""
-        return next((screen for screen in self.screen_stack if isinstance(screen, Workbench)), None)
+        return self._workbench
 
     def on_mount(self) -> None:
         """The first frame; the engine is started behind it."""
@@ -108,6 +111,7 @@ class HeadtorchApp(App[None]):
             return
         if self.workbench is not None:
             self.pop_screen()
+            self._workbench = None
             self.session = Session(self.engine, on_notice=self.say)
         self._picked = result
         if result.settings is None and result.where is not None:
@@ -117,7 +121,10 @@ class HeadtorchApp(App[None]):
                 self.say(str(error), True)
                 self.push_screen(PickScreen(), self.picked)
                 return
-        self.push_screen(Workbench(self.session))
+        from headtorch.tui.screens.workbench import Workbench  # numpy and the panes: not before the first frame
+
+        self._workbench = Workbench(self.session)
+        self.push_screen(self._workbench)
         if self._engine_runs:
             self._open()
 
