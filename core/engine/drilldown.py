@@ -67,14 +67,16 @@ def visit(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
     row = session.row_of(neuron)
     if neuron not in state.neurons and neuron not in state.visited:
         yield session.log(NeuronVisited(neuron=row))
-    steps = {"trim": state.prompts, "attribute": state.attributed, "contrast": state.activity}
+    steps: dict[str, Mapping[NeuronId, object]] = {
+        "trim": state.prompts,
+        "attribute": state.attributed,
+        "contrast": state.activity,
+        "validity": state.validity,
+    }
     for name, known in steps.items():
         if neuron not in known and (name == "trim" or state.prompts.get(neuron)):
             for event in STAGES[name](OneNeuron(study, row), session.workspace):
                 yield session.log(event)
-    if neuron not in state.validity and state.prompts.get(neuron):
-        for event in stages.validate(OneNeuron(study, row), session.workspace):
-            yield session.log(event)
 
 
 def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
+import msgspec
 import numpy as np
 import torch
 from jaxtyping import Float
@@ -66,7 +68,7 @@ def _row(model: LanguageModel, text: str) -> list[int]:
     return row
 
 
-def _parts(attribution: Attribution) -> dict[str, object]:
+def _parts(attribution: Attribution) -> dict[str, Any]:
     """The numbers of the sum, for the record."""
     heads = by_head(attribution.direct[0])
     if attribution.gated:
@@ -90,17 +92,14 @@ def _with_head(
     means = session.means if request.replacement == "mean" else None
     without, activation = end_of(model, read, neuron, Edit(heads=(head,)), means)
     shown = list(dict.fromkeys([*_front(logits), *_front(without)]))
-    return TextProbed(
-        **{name: getattr(probed, name) for name in probed.__struct_fields__ if name not in _OF_A_HEAD},
+    return msgspec.structs.replace(
+        probed,
         sources=given[own:].tolist() + behind,
         elsewhere=float(given[:own].sum()),
         attention=attended[own:].tolist() + behind,
         next_without=sorted(_probabilities(model, without, shown), key=lambda one: -one.p),
         activation_without=activation,
     )
-
-
-_OF_A_HEAD = ("sources", "elsewhere", "attention", "next_without", "activation_without")
 
 
 def end_of(
