@@ -147,7 +147,8 @@ class NeuronTable:
         keys = keys[self._by_address]
         known, unknown = np.flatnonzero(keys == keys), np.flatnonzero(keys != keys)
         values = -keys[known] if descending else keys[known]
-        return self._by_address[np.concatenate([known[np.argsort(values, kind="stable")], unknown])]
+        rows: Ints = self._by_address[np.concatenate([known[np.argsort(values, kind="stable")], unknown])]
+        return rows
 
     def _sort_keys(self, by: Column) -> Floats:
         if by == "neuron":
