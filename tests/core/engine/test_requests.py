@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 import torch
@@ -18,26 +21,31 @@ from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.interventions import mean_head_outputs
+from headtorch.core.analysis.observation import Observer
 from headtorch.core.engine import judging
 from headtorch.core.engine.protocol import (
     AblateHead,
+    Cancel,
     DocumentText,
     ExplainHead,
     FindHeadRoles,
+    Happened,
     HeadRoles,
     ListNeurons,
     NeuronList,
     OpenStudy,
     ProbeText,
     ReadDocument,
+    RequestCancelled,
     RequestDone,
+    RequestFailed,
     ShadePrompts,
     Shading,
     StudyReady,
     TextProbed,
     VisitNeuron,
 )
-from headtorch.core.engine.session import Session
+from headtorch.core.engine.session import SCANNING, Session
 from headtorch.core.events import (
     BestPrompts,
     DeviceUse,
@@ -46,6 +54,7 @@ from headtorch.core.events import (
     HeadExplained,
     HeadsAttributed,
     HeadScored,
+    IndexReady,
     NeuronVisited,
     Progress,
     PromptsFound,
@@ -309,3 +318,35 @@ def test_the_study_opens_again_at_once_and_without_a_new_line_in_its_log(
     assert "being written by another" not in wire.refusal(OpenStudy(id=0, where="no such study"))
     with Study.open(session.folder, write=True):
         pass  # the lock is free: the study that could not be opened closed the one before
+
+
+def test_during_a_scan_what_needs_no_index_is_answered_and_what_needs_it_is_refused(
+    own_home: Path, tiny_settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scanning, asked = threading.Event(), threading.Event()
+    observe = Observer.observe
+
+    def held(*args: Any) -> Any:
+        scanning.set()
+        assert asked.wait(60)
+        return observe(*args)
+
+    monkeypatch.setattr(Observer, "observe", held)
+    settings = msgspec.structs.replace(tiny_settings, top_k=17)  # another index than that of the other tests
+    with Wire() as wire:
+        study = wire.send(OpenStudy(id=0, settings=settings, device="cpu"))
+        assert scanning.wait(60)
+        probe = wire.send(ProbeText(id=0, text=TEXT, neuron=NeuronId(2, 7)))
+        visit = wire.send(VisitNeuron(id=0, neuron=NeuronId(2, 7)))
+        while wire.engine.inbox._waiting[1:] == []:
+            time.sleep(0.001)
+        asked.set()
+        assert isinstance(wire.end(probe), RequestDone)
+        refused = wire.end(visit)
+        assert isinstance(refused, RequestFailed) and refused.message == SCANNING
+        assert not any(isinstance(one, Happened) and isinstance(one.event, IndexReady) for one in wire.heard)
+        wire.send(Cancel(id=0, target=study))
+        assert isinstance(wire.end(study), RequestCancelled)
+        again = wire.answer(ProbeText(id=0, text=TEXT, neuron=NeuronId(2, 7)), TextProbed)  # what is open stays open
+        [during] = [one for one in wire.heard if isinstance(one, TextProbed) and one.request == probe]
+        assert again.activation == during.activation
