@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, Protocol
 
+import msgspec
+
 from headtorch.core.engine.protocol import (
     AblateHead,
     AnyMessage,
@@ -36,6 +38,7 @@ from headtorch.core.engine.protocol import (
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.events import (
     AnyEvent,
+    BaselineCompared,
     BestPrompts,
     DeviceUse,
     HeadAblated,
@@ -51,12 +54,14 @@ from headtorch.core.events import (
     StageFinished,
     StageStarted,
     ValidityMeasured,
+    Warned,
 )
 from headtorch.core.records import Explanation, HeadId, NeuronId, NextTokenNeuron, Prompt, Score
 from headtorch.core.settings import Settings
 from headtorch.core.study.notes import NoteBook, subject_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
+from headtorch.tui.feeding import feeds
 
 if TYPE_CHECKING:
     import numpy as np
@@ -66,6 +71,8 @@ Topic = Literal["study", "neurons", "prompts", "heads", "detail", "progress"]
 ShadingMode = Literal["activation", "sources", "attention"]
 SHADING_MODES: tuple[ShadingMode, ...] = ("activation", "sources", "attention")
 EVERYTHING: frozenset[Topic] = frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"})
+
+_SHADED_AFTER = (PromptsFound, HeadsAttributed, HeadActivityFound)
 
 _TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
     NeuronsFound: frozenset({"neurons", "prompts", "heads", "detail", "study"}),
@@ -78,6 +85,8 @@ _TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
     HeadExplained: frozenset({"detail", "heads"}),
     HeadScored: frozenset({"neurons", "detail", "heads"}),
     ScoresAdjusted: frozenset({"detail"}),
+    BaselineCompared: frozenset({"detail"}),
+    Warned: frozenset({"detail"}),
     HeadAblated: frozenset({"detail"}),
     Progress: frozenset({"progress"}),
     DeviceUse: frozenset({"progress"}),
@@ -182,7 +191,7 @@ class Session:
             self.device = event
         elif isinstance(event, BestPrompts):
             self.best_prompts[event.neuron] = event.prompts
-        elif isinstance(event, PromptsFound):
+        elif isinstance(event, PromptsFound | HeadActivityFound):
             self._forget_shadings(event.neuron)
         self.state.apply(event)
         topics = _TOPICS.get(type(event), frozenset({"study"}))
@@ -190,7 +199,7 @@ class Session:
             topics |= self.select_neuron(event.neurons[0].neuron)
         elif isinstance(event, NeuronVisited):
             topics |= self.select_neuron(event.neuron.neuron)
-        elif isinstance(event, PromptsFound | HeadsAttributed) and event.neuron == self.selection.neuron:
+        elif isinstance(event, _SHADED_AFTER) and event.neuron == self.selection.neuron:
             self.ask_shading()
             if self.selection.head is None:
                 topics |= self._take_strongest_head()
@@ -261,11 +270,12 @@ class Session:
         chosen = self.selection
         if chosen.neuron is None or not self.state.prompts.get(chosen.neuron) or not self.ready:
             return
-        kind = ShadePrompts(id=0, neuron=chosen.neuron, head=chosen.head, full=chosen.full)
+        head = self.feeding_head()
+        kind = ShadePrompts(id=0, neuron=chosen.neuron, head=head, full=chosen.full)
         asked = {request_kind(request) for request in self.waiting.values()}
-        key = (chosen.neuron, chosen.head, chosen.full)
+        key = (chosen.neuron, head, chosen.full)
         if key not in self.shadings and request_kind(kind) not in asked and request_kind(kind) not in self.failed:
-            self.ask(ShadePrompts(id=self.new_id(), neuron=chosen.neuron, head=chosen.head, full=chosen.full))
+            self.ask(msgspec.structs.replace(kind, id=self.new_id()))
 
     def visit(self, neuron: NeuronId) -> None:
         """Look at a neuron that the study does not have."""
@@ -319,6 +329,13 @@ class Session:
 
     # what the panes read
 
+    def feeding_head(self) -> HeadId | None:
+        """The selected head; None without one, and where it cannot feed the selected neuron."""
+        neuron, head = self.selection.neuron, self.selection.head
+        if neuron is None or head is None or (self.state.model and not feeds(self.state.model, head, neuron)):
+            return None
+        return head
+
     def row(self, neuron: NeuronId | None = None) -> NextTokenNeuron | None:
         """The neuron's row: the study's, or a visited one's."""
         wanted = neuron or self.selection.neuron
@@ -331,7 +348,7 @@ class Session:
         neuron = self.selection.neuron
         if neuron is None:
             return []
-        return self.state.prompts.get(neuron) or self.best_prompts.get(neuron, [])
+        return self.state.all_prompts(neuron) or self.best_prompts.get(neuron, [])
 
     def prompt(self) -> Prompt | None:
         """The selected prompt."""
@@ -343,7 +360,7 @@ class Session:
         chosen = self.selection
         if chosen.neuron is None:
             return None
-        found = self.shadings.get((chosen.neuron, chosen.head, chosen.full))
+        found = self.shadings.get((chosen.neuron, self.feeding_head(), chosen.full))
         return found or self.shadings.get((chosen.neuron, None, chosen.full))
 
     def arrays(self) -> dict[str, NDArray[np.generic]] | None:

@@ -20,7 +20,7 @@ from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
-ROWS_AT_ONCE = 64  # distinct rows of one trace
+ROWS_AT_ONCE = 16  # distinct rows of one trace: a fraction of a second of work between two checkpoints
 PROMPTS_AT_ONCE = 512
 
 Array = NDArray[np.float64]

@@ -27,7 +27,7 @@ from headtorch.core.model.language_model import LanguageModel, Trace
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
-ROWS_AT_ONCE = 64
+ROWS_AT_ONCE = 16
 ROUNDING = 1e-6  # standard deviation / |mean| below which a neuron does not vary
 PARTS_BYTES = 128 * 2**20  # of the parts of one batch of rows × neurons, in fp64
 KEPT_BYTES = 512 * 2**20  # of traces

@@ -61,6 +61,8 @@ class Validator:
         rows = [context_row(self.corpus, *place) for place in places[:PROBED]]
         change = ablate_neuron(self.model, rows, row.neuron, row.token_id)
         watch.checkpoint()
+        how_well = self._auroc(row)
+        watch.checkpoint()
         return Validity(
             neuron=row.neuron,
             token_id=row.token_id,
@@ -68,7 +70,7 @@ class Validator:
             next_share=share,
             base_rate=base,
             lift=lift,
-            auroc=self._auroc(row),
+            auroc=how_well,
             logit_attribution=self._logit_attribution(row, rows, change.before.activation),
             ablation_log_p=float(change.delta_log_p.mean()),
             valid=share >= MIN_SHARE and lift >= MIN_LIFT,

@@ -26,7 +26,7 @@ def shade_prompts(session: Session, request: ShadePrompts) -> Iterator[Shading]:
     """The neuron's activation on every token that is shown; with a head what it looked up from the last one."""
     session.need_corpus()
     model, neuron = session.workspace.model, request.neuron
-    prompts = session.study.state.prompts.get(neuron)
+    prompts = session.study.state.all_prompts(neuron)
     if not prompts:
         raise InputError(f"There are no prompts of {neuron} to shade; look at the neuron first.")
     contexts = [session.workspace.row(prompt.document, prompt.position) for prompt in prompts]

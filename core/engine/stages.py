@@ -14,7 +14,6 @@ from jaxtyping import Float
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
 from headtorch.core.analysis.trim import Place, collapse, trim
-from headtorch.core.analysis.validity import Validator
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
 from headtorch.core.events import (
@@ -147,13 +146,10 @@ def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, cou
 
 def validate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """Whether each neuron predicts its token on the corpus."""
-    validator = Validator(
-        workspace.model, workspace.corpus, workspace.index, ranking=workspace.ranking, seed=study.settings.seed
-    )
     rows = list(study.state.neurons.values())
     for done, row in enumerate(rows):
         workspace.watch.progress("validity", done, len(rows), "neurons")
-        validity = validator.measure(row, watch=workspace.watch)
+        validity = workspace.validator.measure(row, watch=workspace.watch)
         if validity is not None:
             yield ValidityMeasured(validity=validity)
 

@@ -14,7 +14,7 @@ from headtorch.core.analysis.ranking import Ranking
 from headtorch.core.analysis.scan import BestSoFar, scan
 from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.trim import Place
-from headtorch.core.analysis.validity import context_row
+from headtorch.core.analysis.validity import Validator, context_row
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.storage import corpora_folder
@@ -165,6 +165,11 @@ class Workspace:
     def random_rows(self) -> list[list[int]]:
         """Full contexts that end at random positions of the corpus, both halves, for baselines."""
         return self.rows_at(self.index.random_positions())
+
+    @cached_property
+    def validator(self) -> Validator:
+        """Measures validity on the corpus; what neurons share is computed once."""
+        return Validator(self.model, self.corpus, self.index, ranking=self.ranking, seed=self.settings.seed)
 
     def baselines(self, neurons: Sequence[NeuronId]) -> Baselines:
         """Baselines on the random rows; what neurons of a layer share is computed once, as far as memory allows."""

@@ -67,6 +67,6 @@ class _ByOneDnn(TorchFunctionMode):
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
-    """Not where the weight is a slice of a larger one: oneDNN has no fast way for those, and takes hundreds of times as long."""
+    """Not where the weight is a slice of a larger one: for those oneDNN takes hundreds of times as long."""
     whole = weight.is_contiguous() or weight.T.is_contiguous()
     return whole and x.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0

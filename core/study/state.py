@@ -164,6 +164,11 @@ class StudyState:
         event = self.activity.get(neuron)
         return next((entry for entry in event.heads if entry.head == head), None) if event else None
 
+    def all_prompts(self, neuron: NeuronId) -> list[Prompt]:
+        """The neuron's strongest prompts, then those from lower activation bins."""
+        contrast = self.activity.get(neuron)
+        return [*self.prompts.get(neuron, []), *(contrast.lower if contrast else [])]
+
     def labelled_prompts(self, activity: HeadActivity) -> list[Prompt]:
         """The prompts that `activity.active` labels: the neuron's, then those from lower bins where it counts them."""
         own = self.prompts[activity.neuron]

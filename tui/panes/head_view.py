@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from headtorch.core.engine.protocol import HeadRoles
 from headtorch.core.events import HeadSummary
 from headtorch.core.records import HeadId, ModelFacts, NeuronId
-from headtorch.tui.panes.feeding import why_not
+from headtorch.tui.feeding import why_not
 from headtorch.tui.panes.head_parts import parts_in_words
 
 if TYPE_CHECKING:

@@ -69,11 +69,9 @@ def prompt_rows(session: Session) -> PromptRows:
     final = neuron is not None and bool(session.state.prompts.get(neuron))
     shading = session.shading() if final else None
     activity = session.state.activity_of(neuron, chosen.head) if neuron and chosen.head and final else None
-    found = session.state.activity.get(neuron) if neuron and final else None
     row = session.row()
     values = _values(shading, chosen.shading, row.sign if row else 1)
-    everything = [*prompts, *(found.lower if found else [])]
-    rows = [_row(prompt, at, shading, values, activity) for at, prompt in enumerate(everything)]
+    rows = [_row(prompt, at, shading, values, activity) for at, prompt in enumerate(prompts)]
     return PromptRows(rows, chosen.shading, bool(values), activity, so_far=bool(prompts) and not final)
 
 

@@ -15,11 +15,20 @@ from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer
 
-from headtorch.core.engine.protocol import AblateHead, DocumentText, ExplainHead, OpenStudy, ProbeText, TextProbed
+from headtorch.core.engine.protocol import (
+    AblateHead,
+    DocumentText,
+    ExplainHead,
+    OpenStudy,
+    ProbeText,
+    ReadDocument,
+    TextProbed,
+)
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
+from headtorch.tui.feeding import why_not
 from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.panes.heads import HeadsPane
@@ -194,7 +203,7 @@ class Workbench(Screen[None]):
             self.changed(self.session.select_head(target), now=True)
             self.focus_pane(3)
         elif target is not None:
-            self.neurons.set_filter(target)
+            self.neurons.set_filter(f'"{target}"')
             self.focus_pane(1)
 
     def go_to_neuron(self, neuron: NeuronId) -> bool:
@@ -276,15 +285,14 @@ class Workbench(Screen[None]):
             return
         prompt = self.session.prompt()
         text = "".join(prompt.document_tokens) if prompt else ""
-        self.app.push_screen(TryTextScreen(chosen.neuron, chosen.head, self._probe, text=text, row=self.session.row()))
+        head, row = self.session.feeding_head(), self.session.row()
+        self.app.push_screen(TryTextScreen(chosen.neuron, head, self._probe, text=text, row=row))
 
     def _probe(self, text: str, position: int | None) -> int:
         chosen = self.session.selection
         assert chosen.neuron is not None
-        request = ProbeText(
-            id=self.session.new_id(), text=text, neuron=chosen.neuron, head=chosen.head, position=position
-        )
-        return self.session.ask(request)
+        number, head = self.session.new_id(), self.session.feeding_head()
+        return self.session.ask(ProbeText(id=number, text=text, neuron=chosen.neuron, head=head, position=position))
 
     def action_document(self) -> None:
         """The whole document of the selected prompt."""
@@ -307,6 +315,8 @@ class Workbench(Screen[None]):
         for screen in self.app.screen_stack:
             if isinstance(screen, TryTextScreen):
                 screen.show_failure(request, text)
+            elif isinstance(screen, DocumentScreen) and not self.session.is_waiting(ReadDocument):
+                screen.show_failure(text)
 
     def action_stop_work(self) -> None:
         """Cancel what runs."""
@@ -373,7 +383,10 @@ class Workbench(Screen[None]):
         return bool(reason)
 
     def _no_head(self) -> str | None:
-        return None if self.session.selection.head is not None else "Select a head first: 3 leads to the heads."
+        neuron, head, facts = self.session.selection.neuron, self.session.selection.head, self.session.state.model
+        if neuron is None or head is None:
+            return "Select a head first: 3 leads to the heads."
+        return why_not(facts, head, neuron) if facts is not None else None
 
     def _no_engine(self) -> str | None:
         if self.alarm is not None:

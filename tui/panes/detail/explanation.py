@@ -8,7 +8,6 @@ from rich.text import Text
 
 from headtorch.core.engine.protocol import ExplainHead
 from headtorch.core.records import Explanation, HeadId, NeuronId, Score
-from headtorch.core.text import visible
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation import in_one_line
 from headtorch.tui.panes.detail.drawing import fact
@@ -63,16 +62,12 @@ def _claim(
     width: int,
     palette: Palette,
 ) -> list[Text]:
-    lines = paragraph(said.text, min(width, 100), palette.style("bright"))
+    lines = [*paragraph(said.text, min(width, 100), palette.style("bright")), Text()]
+    lines += verdict(score, width, palette) if score else [Text("Not scored yet.", style=palette.style("quiet"))]
     origin = [fact("by", said.explainer, palette)]
-    if said.rule and said.rule != said.text:
-        origin.append(fact("rule", visible(said.rule), palette))
     if said.train_balanced_accuracy is not None:
         origin.append(fact("on the prompts it was made from", fixed(said.train_balanced_accuracy), palette))
-    lines += [*flow(origin, width), *_others(session, said, width, palette), Text()]
-    if score is None:
-        return [*lines, Text("Not scored yet.", style=palette.style("quiet"))]
-    return lines + verdict(score, width, palette)
+    return [*lines, *flow(origin, width), *_others(session, said, width, palette)]
 
 
 def _others(session: Session, newest: Explanation, width: int, palette: Palette) -> list[Text]:

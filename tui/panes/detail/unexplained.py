@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from headtorch.core.engine.protocol import AblateHead, ExplainHead, ShadePrompts
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
+from headtorch.tui.feeding import why_not
 from headtorch.tui.panes.detail.labels import labels_of
-from headtorch.tui.panes.feeding import why_not
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
