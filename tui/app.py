@@ -35,6 +35,9 @@ if TYPE_CHECKING:
     from headtorch.tui.screens.workbench import Workbench
 
 
+PALETTE_ROWS = 10
+
+
 class Engine(Protocol):
     """What the application needs of an engine; see EngineClient."""
 
@@ -192,6 +195,11 @@ class HeadtorchApp(App[None]):
     def say(self, text: str, is_error: bool = False) -> None:
         """A notice in a corner."""
         self.notify(visible(text), markup=False, severity="error" if is_error else "information", timeout=8)
+
+    def action_command_palette(self) -> None:
+        """Every command by name. Textual's palette fails where its list has no row, so a low terminal goes without."""
+        if self.size.height >= PALETTE_ROWS:
+            super().action_command_palette()
 
     def action_help(self) -> None:
         """What the keys and columns mean."""
