@@ -26,14 +26,14 @@ token: the token that the neuron's output weights favour most; · is a space.
 c: congruence, the inner product of its output weights with the token's unembedding. cos: the same as a cosine.
 z: how many standard deviations c stands above the rest of the vocabulary.
 kind: pred(iction), supp(ression), entr(opy) by the shape of its effect on all tokens; · ordinary.
-P: how often the token really comes next where the neuron fires most. ✓: valid, P is at least 0.5 and 20 times what is
+P: how often the token really comes next where the neuron fires most. ✓: valid, P is at least 0.5 and 20 times what is \
 usual in the corpus.
 E: median score of the explanations of its heads on unseen prompts; 0.5 is chance. best: the highest. n: heads scored.
 ★: bookmark. ~: random neuron of the baseline. +: looked at by name. ◆: one of the study's, among all of the layers.
 · means not measured. Narrow panes leave columns out; the one sorted by is always there.
 
-The filter takes several terms, all of which must hold: a part of the token, "a whole token" in quotes, L3, L3.N412, or
-a kind in full (prediction, suppression, entropy, ordinary).
+The filter takes several terms, all of which must hold: a part of the token, "a whole token" in quotes, L3, L3.N412, \
+or a kind in full (prediction, suppression, entropy, ordinary).
 A click on a column's name sorts by it, a second one turns the order round."""
 
 

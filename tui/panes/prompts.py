@@ -24,17 +24,18 @@ STEP = 8  # cells that a key shifts the text by
 WIDE = 90  # from here on one row at the bottom holds all about the prompt
 
 HELP = """\
-One prompt a line, strongest first; the neuron fires on its last token. → is the token that really comes next, bold
-where it is the neuron's own token; ⊣ is the end of a document. P is the model's probability of the neuron's token
+One prompt a line, strongest first; the neuron fires on its last token. → is the token that really comes next, bold \
+where it is the neuron's own token; ⊣ is the end of a document. P is the model's probability of the neuron's token \
 there, whatever comes next.
-The number in front is the activation on the tokens kept. ↓: drawn from a lower bin of the activation histogram, where
+The number in front is the activation on the tokens kept. ↓: drawn from a lower bin of the activation histogram, where \
 the neuron fires less or not at all; such prompts give a head that is otherwise always active something to miss.
 ●: the selected head is active there, ○: it is not. ▼ and ▽ say the same of a head that lowers the neuron.
 ⊢ is the model's own first token. … stands for text that is cut off; h and l shift it.
 
-Shading (m): by the neuron's activation on every token, as a share of its largest on these prompts; by what the selected
-head took from each token (sources: warm raises the neuron, cold lowers it), as a share of the largest on these prompts;
-or by the head's attention in the same way. First tokens do not count for the largest, since heads rest on them.
+Shading (m): by the neuron's activation on every token, as a share of its largest on these prompts; by what the \
+selected head took from each token (sources: warm raises the neuron, cold lowers it), as a share of the largest on \
+these prompts; or by the head's attention in the same way. First tokens do not count for the largest, \
+since heads rest on them.
 The strongest token of a prompt is bold and underlined.
 f shows whole contexts instead of the tokens kept. "6 of 212 tok": 6 tokens are enough to keep the activation.
 explain, score: the half that the prompt's document belongs to; explanations are found on one and tested on the other.
