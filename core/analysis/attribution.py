@@ -138,8 +138,7 @@ def attribute_all(
 ) -> list[Attribution]:
     """Every row for every neuron: one Attribution over all rows for each neuron, in the order given."""
     pairs = attribute(model, [*rows] * len(neurons), [n for n in neurons for _ in rows], watch=watch)
-    starts = range(0, len(neurons) * len(rows), max(len(rows), 1))
-    return [take(pairs, range(start, start + len(rows))) for start in starts]
+    return [take(pairs, range(n * len(rows), (n + 1) * len(rows))) for n in range(len(neurons))]
 
 
 def take(attribution: Attribution, prompts: Sequence[int]) -> Attribution:

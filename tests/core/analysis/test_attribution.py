@@ -248,6 +248,7 @@ def test_every_row_with_every_neuron_equals_the_pairs() -> None:
         assert found.neurons == [neuron] * len(rows)
         np.testing.assert_allclose(found.heads, attribute(model, rows, [neuron] * len(rows)).heads, atol=1e-6)
     assert attribute_all(model, rows, []) == []
+    assert [len(found.neurons) for found in attribute_all(model, [], neurons)] == [0] * len(neurons)
 
 
 def test_chunks_of_prompts_do_not_change_anything(monkeypatch: pytest.MonkeyPatch) -> None:
