@@ -208,6 +208,8 @@ class Session:
     def _ended(self, number: int) -> frozenset[Topic]:
         if not any(isinstance(request, OpenStudy) for request in self.waiting.values()):
             self.progress = None
+        if self.device is not None and not self.waiting:
+            self.device = msgspec.structs.replace(self.device, busy=None)  # nobody measures it while nothing runs
         return frozenset({"progress"})
 
     def _forget_shadings(self, neuron: NeuronId) -> None:

@@ -105,7 +105,7 @@ class StudyState:
             case HeadExplained(explanation=said):
                 self.explanations[said.neuron, said.head, said.explainer] = said
             case HeadScored(score=score):
-                self.scores[score.neuron, score.head, score.explainer] = score
+                self._score(score)
             case ScoresAdjusted():
                 self._adjust(event)
             case HeadAblated(ablation=done):
@@ -126,6 +126,14 @@ class StudyState:
             case StudyFinished():
                 self.finished = event
         return self
+
+    def _score(self, score: Score) -> None:
+        """Take a score in; one that says again what it said before keeps its q."""
+        key = (score.neuron, score.head, score.explainer)
+        before = self.scores.get(key)
+        if before is not None and score.q is None and before.p == score.p:
+            score = msgspec.structs.replace(score, q=before.q)
+        self.scores[key] = score
 
     def _adjust(self, event: ScoresAdjusted) -> None:
         self.adjustment = event

@@ -23,6 +23,7 @@ from headtorch.tui.widgets.lines import Lines
 from headtorch.tui.widgets.wrapping import Wrapped, wrap
 
 FRONT = 3  # cells of the cursor, the place's mark and a space
+SCROLLBAR = 1
 STRONG = 0.5  # of the strongest activation in the document: from there on it counts as a place where the neuron fires
 
 HELP = """\
@@ -37,7 +38,6 @@ class DocumentLines(Lines):
     """The document's text, wrapped once per width."""
 
     BINDINGS: ClassVar[list[BindingType]] = [binding for binding in bindings("list") if binding.id != "list.choose"]
-    DEFAULT_CSS = "DocumentLines { scrollbar-gutter: stable; }"
 
     def __init__(self, prompt: Prompt) -> None:
         super().__init__()
@@ -70,8 +70,8 @@ class DocumentLines(Lines):
 
     @property
     def wrapped(self) -> Wrapped:
-        """The lines at the present width."""
-        width = self.size.width - FRONT
+        """The lines at the present width, room for the scrollbar left whether it is there yet or not."""
+        width = self.outer_size.width - self.gutter.width - SCROLLBAR - FRONT
         if self._wrapped[0] != width or len(self._wrapped[1].line_of) != len(self.tokens):
             self._wrapped = (width, wrap(self.tokens, width) if self.tokens else Wrapped([], []))
         return self._wrapped[1]

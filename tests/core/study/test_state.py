@@ -71,12 +71,14 @@ def test_adjusted_p_values_reach_their_scores_and_no_others(state: StudyState) -
     assert state.adjustment is not None and state.adjustment.tests == 2
 
 
-def test_a_head_scored_anew_has_no_adjusted_p_until_the_family_is_adjusted_anew(
+def test_a_head_scored_anew_keeps_its_adjusted_p_only_where_its_p_is_the_same(
     state: StudyState, events: list[AnyEvent]
 ) -> None:
     scored = next(event for event in events if isinstance(event, HeadScored))
     adjusted = next(event for event in events if isinstance(event, ScoresAdjusted))
-    assert state.apply(scored).scores[STATES, HEAD, "rules"].q is None
+    assert state.apply(scored).scores[STATES, HEAD, "rules"].q == 0.02
+    other = HeadScored(score=msgspec.structs.replace(scored.score, p=0.5))
+    assert state.apply(other).scores[STATES, HEAD, "rules"].q is None
     assert state.apply(adjusted).scores[STATES, HEAD, "rules"].q == 0.02
 
 
