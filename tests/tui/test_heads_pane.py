@@ -352,7 +352,7 @@ async def test_without_a_neuron_or_its_heads_a_sentence_stands_there() -> None:
         del session.state.attributed[AN]
         app.pane.show(session)
         await _settled(app)
-        assert "The heads of L3.N892 are not attributed yet." in shown(app)
+        assert "L3.N892: not attributed yet." in shown(app)
 
 
 async def test_without_the_arrays_the_means_are_shown_all_the_same() -> None:

@@ -47,7 +47,7 @@ Keys: hjkl or arrows move, g and G go to the top and the bottom layer, s to the 
 selected prompt only or all, Enter opens the head's explanation."""
 
 _STATUS_LINES = 4
-_EMPTY = "The heads of {0} are not attributed yet."
+_EMPTY = "{0}: not attributed yet."
 
 
 class HeadsPane(Rows, can_focus=True):
