@@ -23,7 +23,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-SETTLED = 0.15  # seconds without a byte that end an answer
+SETTLED = 0.03  # seconds without a byte that end an answer
 
 
 class Terminal:
@@ -56,13 +56,14 @@ class Terminal:
         return time.perf_counter() - self.started
 
     def press(self, key: bytes) -> tuple[float, int]:
-        """Seconds until the last byte that a key causes, and how many bytes."""
+        """Seconds until the screen shows what a key does, and how many bytes that takes."""
         begin = time.perf_counter()
         os.write(self.fd, key)
-        last, count = begin, 0
-        while select.select([self.fd], [], [], SETTLED)[0]:
+        last, count, patience = begin, 0, 2.0
+        while select.select([self.fd], [], [], patience)[0]:
             count += len(os.read(self.fd, 65_536))
-            last = time.perf_counter()
+            last, patience = time.perf_counter(), SETTLED
+        self.read(0.6)  # what the engine adds when the cursor rests
         return last - begin, count
 
     def quit(self) -> float:

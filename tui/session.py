@@ -219,12 +219,11 @@ class Session:
     # what the user chooses
 
     def select_neuron(self, neuron: NeuronId) -> frozenset[Topic]:
-        """Look at a neuron; its strongest head is selected with it."""
+        """Look at a neuron; its strongest head is selected with it. `ask_shading` is the caller's, once it rests."""
         if neuron == self.selection.neuron:
             return frozenset()
         self.selection.neuron, self.selection.prompt, self.selection.head = neuron, 0, None
         self._take_strongest_head()
-        self.ask_shading()
         return frozenset({"study", "prompts", "heads", "detail", "neurons"})
 
     def select_prompt(self, index: int) -> frozenset[Topic]:
@@ -237,7 +236,6 @@ class Session:
         if head == self.selection.head:
             return frozenset()
         self.selection.head = head
-        self.ask_shading()
         return frozenset({"study", "prompts", "heads", "detail"})
 
     def _take_strongest_head(self) -> frozenset[Topic]:

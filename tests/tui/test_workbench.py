@@ -130,6 +130,7 @@ async def test_enter_leads_from_neuron_to_explanation_and_escape_back(folder: Pa
 async def test_moving_in_the_neurons_changes_all_the_other_panes(folder: Path) -> None:
     async with running(folder) as (app, _, pilot):
         await pilot.press("j")
+        await pilot.pause(0.1)
         assert app.session.selection.neuron != AN
         assert f"on {app.session.selection.neuron}" in screen_text(app)
 

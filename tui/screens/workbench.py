@@ -12,6 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
+from textual.timer import Timer
 from textual.widget import Widget
 from textual.widgets import Footer
 
@@ -45,6 +46,8 @@ from headtorch.tui.widgets.lines import Lines
 from headtorch.tui.widgets.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1  # events of the engine are drawn together
+FOLLOW_SECONDS = 0.05  # then the other panes follow the cursor
+REST_SECONDS = 0.2  # a selection that rests this long is worth shading
 WIDE, TALL = 100, 30  # columns and rows from which on all panes fit side by side
 
 AnyPane = NeuronsPane | PromptsPane | HeadsPane | DetailPane
@@ -68,6 +71,7 @@ class Workbench(Screen[None]):
         self._zoomed = False
         self._dirty: set[Topic] = set()
         self._drawing = False
+        self._resting: tuple[Timer, ...] = ()
 
     def compose(self) -> ComposeResult:
         yield Breadcrumb()
@@ -101,6 +105,16 @@ class Workbench(Screen[None]):
     def draw_all(self) -> None:
         """Draw everything at once."""
         self.changed(frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"}), now=True)
+
+    def selected(self, topics: frozenset[Topic]) -> None:
+        """Follow a new selection when the cursor rests: a held key moves the cursor alone, whatever hangs on it."""
+        self._dirty |= topics
+        for timer in self._resting:
+            timer.stop()
+        self._resting = (
+            self.set_timer(FOLLOW_SECONDS, self._draw),
+            self.set_timer(REST_SECONDS, self.session.ask_shading),
+        )
 
     def _draw(self) -> None:
         dirty, self._dirty, self._drawing = self._dirty, set(), False
@@ -169,7 +183,7 @@ class Workbench(Screen[None]):
         if message.lines is self.neurons:
             neuron = self.neurons.selected_neuron
             if neuron is not None and self.session.row(neuron) is not None:
-                self.changed(self.session.select_neuron(neuron), now=True)
+                self.selected(self.session.select_neuron(neuron))
         elif message.lines is self.prompts:
             self.changed(self.session.select_prompt(message.index), now=True)
 
@@ -184,11 +198,11 @@ class Workbench(Screen[None]):
 
     @on(HeadsPane.HeadMoved)
     def _head_moved(self, message: HeadsPane.HeadMoved) -> None:
-        self.changed(self.session.select_head(message.head), now=True)
+        self.selected(self.session.select_head(message.head))
 
     @on(HeadsPane.HeadChosen)
     def _head_chosen(self, message: HeadsPane.HeadChosen) -> None:
-        self.changed(self.session.select_head(message.head), now=True)
+        self.selected(self.session.select_head(message.head))
         self.focus_pane(4)
 
     def action_go_to(self) -> None:
@@ -200,7 +214,7 @@ class Workbench(Screen[None]):
             if self.go_to_neuron(target):
                 self.focus_pane(max(self._current, 1))
         elif isinstance(target, HeadId):
-            self.changed(self.session.select_head(target), now=True)
+            self.selected(self.session.select_head(target))
             self.focus_pane(3)
         elif target is not None:
             self.neurons.set_filter(f'"{target}"')
@@ -212,7 +226,7 @@ class Workbench(Screen[None]):
             if self._refuses(self._no_engine()):
                 return False
             self.session.visit(neuron)
-        self.changed(self.session.select_neuron(neuron), now=True)
+        self.selected(self.session.select_neuron(neuron))
         return True
 
     # what is shown
