@@ -96,6 +96,8 @@ class HeadtorchApp(App[None]):
         self.set_keymap(self.settings.keymap)
         for problem in (*self.settings.problems, *self.themes.problems):
             self.say(problem, True)
+        if self.settings.theme not in self.themes.names:
+            self.say(f"There is no theme {self.settings.theme!r}; there are {', '.join(self.themes.names)}.", True)
         with suppress(NotImplementedError, RuntimeError):  # in the main thread of a Unix system
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.leave)
         if self._picked is None:

@@ -42,6 +42,7 @@ from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickScreen
 from headtorch.tui.screens.try_text import TryTextScreen
 from headtorch.tui.screens.workbench import Workbench
+from headtorch.tui.settings import TuiSettings
 
 SIZES = ((80, 24), (120, 36), (200, 50))
 
@@ -312,6 +313,15 @@ async def test_the_theme_changes_live(folder: Path) -> None:
             seen.add(app.theme)
             assert app.palette.name == app.theme
         assert seen == set(app.themes.names)
+
+
+@in_terminal
+async def test_a_theme_that_is_not_there_is_said_and_the_first_one_taken(folder: Path) -> None:
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine, settings=TuiSettings(theme="cavern"))
+    async with app.run_test(notifications=True) as pilot:
+        await pilot.pause()
+        assert "no theme 'cavern'; there are cave" in notices(app)
+        assert app.theme == "cave"
 
 
 @in_terminal
