@@ -13,14 +13,12 @@ from textual.binding import BindingType
 from textual.containers import Horizontal
 from textual.screen import Screen
 from textual.timer import Timer
-from textual.widget import Widget
 from textual.widgets import Footer
 
 from headtorch.core.engine.protocol import (
     AblateHead,
     DocumentText,
     ExplainHead,
-    OpenStudy,
     ProbeText,
     ReadDocument,
     TextProbed,
@@ -409,15 +407,5 @@ class Workbench(Screen[None]):
             return "The engine is still loading the model; a moment."
         return None
 
-    def _busy(self, kind: type[ExplainHead | AblateHead | OpenStudy]) -> str | None:
+    def _busy(self, kind: type[ExplainHead | AblateHead]) -> str | None:
         return "That is being worked on already." if self.session.is_waiting(kind) else None
-
-
-def pane_of(widget: Widget | None) -> AnyPane | None:
-    """The pane that a widget is or lies in."""
-    while widget is not None:
-        if isinstance(widget, NeuronsPane | PromptsPane | HeadsPane | DetailPane):
-            return widget
-        parent = widget.parent
-        widget = parent if isinstance(parent, Widget) else None
-    return None
