@@ -26,6 +26,7 @@ from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
 from headtorch.tui.screens.help import HelpScreen
+from headtorch.tui.screens.note import NoteScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
 from headtorch.tui.session import Session
 from headtorch.tui.settings import TuiSettings, load_settings
@@ -78,7 +79,7 @@ class HeadtorchApp(App[None]):
         self.engine: Engine = (engine or EngineClient)(self.hear, self.engine_ended)
         self.session = Session(self.engine, on_notice=self.say)
         self._picked = None if study is None else PickResult(None, study, device)
-        self._engine_runs = False
+        self._engine_runs = self._engine_died = False
         self._workbench: Workbench | None = None
 
     @property
@@ -114,24 +115,25 @@ class HeadtorchApp(App[None]):
             if self.workbench is None:
                 self.leave()
             return
-        if self.workbench is not None:
-            self.pop_screen()
-            self._workbench = None
-            self.session = Session(self.engine, on_notice=self.say)
-        self._picked = result
+        session = Session(self.engine, on_notice=self.say, since=self.engine.next_id())
         if result.settings is None and result.where is not None:
             try:
-                self.session.replay(result.where)
+                session.replay(result.where)
             except HeadtorchError as error:
                 self.say(str(error), True)
-                self.push_screen(PickScreen(), self.picked)
+                self.push_screen(PickScreen(back=self.workbench is not None), self.picked)
                 return
+        if self.workbench is not None:
+            self.pop_screen()
+        self.session, self._picked = session, result
         from headtorch.tui.screens.workbench import Workbench  # numpy and the panes: not before the first frame
 
         self._workbench = Workbench(self.session)
         self.push_screen(self._workbench)
         if self._engine_runs:
             self._open()
+        elif self._engine_died:
+            self.run_worker(self.start_engine())
 
     def action_pick(self) -> None:
         """Let the user pick another study; escape leads back."""
@@ -150,21 +152,27 @@ class HeadtorchApp(App[None]):
             await self.engine.start()
         except HeadtorchError as error:
             self.say(str(error), True)
+            if self.workbench is not None:
+                self.workbench.alarm = visible(f"R starts the engine again. {error}")
             return
-        self._engine_runs = True
+        self._engine_runs, self._engine_died = True, False
         if self.workbench is not None:
             self.workbench.alarm = None
             self._open()
 
     async def action_restart_engine(self) -> None:
         """Start the engine again; what it was doing for the study goes on."""
-        if self._engine_runs:
-            self.say("The engine is running.")
-        else:
+        if not self._engine_runs:
             await self.start_engine()
+        elif self.session.is_unfinished():
+            self._open()
+        else:
+            self.say("The engine is running.")
 
     def hear(self, message: AnyMessage) -> None:
         """A message of the engine."""
+        if self.session.is_past(message):
+            return
         topics = self.session.take(message)
         if self.workbench is None:
             return
@@ -178,7 +186,7 @@ class HeadtorchApp(App[None]):
 
     def engine_ended(self, how: EngineExit) -> None:
         """The engine died: say it and keep everything that was shown."""
-        self._engine_runs = False
+        self._engine_runs, self._engine_died = False, True
         unanswered = list(self.session.waiting)
         topics = self.session.engine_ended()
         if self.workbench is not None:
@@ -218,6 +226,10 @@ class HeadtorchApp(App[None]):
         self.leave()
 
     def leave(self) -> None:
-        """Let the engine end by itself, saving, and go."""
+        """Let the engine end by itself, saving, and go; a note that is being written is kept."""
+        for screen in self.screen_stack:
+            if isinstance(screen, NoteScreen):
+                with suppress(HeadtorchError):
+                    self.session.write_note(screen.subject, screen.text())
         self.engine.stop()
         self.exit()

@@ -15,6 +15,7 @@ import msgspec
 
 from headtorch.core.engine.protocol import (
     AblateHead,
+    Answer,
     AnyMessage,
     Cancel,
     ExplainHead,
@@ -126,6 +127,7 @@ class Session:
 
     engine: EngineLink
     on_notice: Callable[[str, bool], None] = lambda text, is_error: None
+    since: int = 0  # answers to requests with a smaller number are about the study before
     state: StudyState = field(default_factory=StudyState)
     selection: Selection = field(default_factory=Selection)
     study: Study | None = None  # open for reading: arrays and notes
@@ -138,19 +140,18 @@ class Session:
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
     waiting: dict[int, Request] = field(default_factory=dict)  # requests without an end yet
-    failed: dict[tuple[str, object], str] = field(default_factory=dict)
-    _arrays: dict[str, dict[str, NDArray[np.generic]]] = field(default_factory=dict)
+    failed: dict[tuple[str, tuple[object, ...]], str] = field(default_factory=dict)
+    _arrays: dict[str, dict[str, NDArray[np.generic]] | None] = field(default_factory=dict)
 
     # what comes from the engine
 
     def take(self, message: AnyMessage) -> frozenset[Topic]:
         """Fold a message of the engine in; returns what changed."""
+        if self.is_past(message):
+            return frozenset()
         match message:
             case StudyReady(folder=folder):
-                self.ready = True
-                topics = self.replay(Path(folder))
-                self.ask_shading()
-                return topics
+                return self._study_ready(Path(folder))
             case Happened(event=event):
                 return self._event(event)
             case NeuronList():
@@ -174,6 +175,20 @@ class Session:
             case Refused(reason=reason):
                 self.on_notice(f"The engine did not understand: {reason}", True)
         return frozenset()
+
+    def is_past(self, message: AnyMessage) -> bool:
+        """Whether the message answers a request about the study before."""
+        return isinstance(message, Answer) and message.request < self.since
+
+    def _study_ready(self, folder: Path) -> frozenset[Topic]:
+        try:
+            topics = self.replay(folder)
+        except HeadtorchError as error:
+            self.on_notice(str(error), True)
+            return EVERYTHING
+        self.ready = True
+        self.ask_shading()
+        return topics
 
     def replay(self, where: str | Path) -> frozenset[Topic]:
         """Show a study as it is on the disk. Raises StudyError for one that cannot be read."""
@@ -252,6 +267,8 @@ class Session:
 
     def ask(self, request: Request) -> int:
         """Send a request that `new_id` numbered, and remember it until it ends."""
+        name, asked = request_kind(request)
+        self.failed = {key: said for key, said in self.failed.items() if key[0] != name or key[1][:2] != asked[:2]}
         self.waiting[request.id] = request
         self.engine.send(request)
         return request.id
@@ -263,6 +280,7 @@ class Session:
     def open_study(self, settings: Settings | None, where: str | None, device: str = "auto", run: bool = True) -> None:
         """Have the engine begin or reopen a study."""
         self.ready = False
+        self.failed.clear()
         self.ask(OpenStudy(id=self.new_id(), settings=settings, where=where, device=device, run=run))
 
     def ask_shading(self) -> None:
@@ -272,10 +290,21 @@ class Session:
             return
         head = self.feeding_head()
         kind = ShadePrompts(id=0, neuron=chosen.neuron, head=head, full=chosen.full)
-        asked = {request_kind(request) for request in self.waiting.values()}
+        asked = [request_kind(sent) for sent in self.waiting.values() if isinstance(sent, ShadePrompts)][-1:]
         key = (chosen.neuron, head, chosen.full)
         if key not in self.shadings and request_kind(kind) not in asked and request_kind(kind) not in self.failed:
             self.ask(msgspec.structs.replace(kind, id=self.new_id()))
+
+    def needs_visit(self, neuron: NeuronId) -> bool:
+        """Whether the neuron is not the study's own and was not looked at to the end."""
+        state = self.state
+        if neuron in state.neurons or any(
+            isinstance(sent, VisitNeuron) and sent.neuron == neuron for sent in self.waiting.values()
+        ):
+            return False
+        if neuron not in state.prompts:
+            return True
+        return bool(state.prompts[neuron]) and not (neuron in state.attributed and neuron in state.activity)
 
     def visit(self, neuron: NeuronId) -> None:
         """Look at a neuron that the study does not have."""
@@ -322,6 +351,10 @@ class Session:
         for number in running:
             self.engine.send(Cancel(id=self.new_id(), target=number))
         return bool(running)
+
+    def is_unfinished(self) -> bool:
+        """Whether opening the study again would do something: it is not open, or was stopped before its end."""
+        return not self.is_waiting(OpenStudy) and (not self.ready or self.state.finished is None)
 
     def is_waiting(self, kind: type[Request]) -> bool:
         """Whether a request of the kind has no end yet."""
@@ -374,7 +407,7 @@ class Session:
                 self._arrays[event.artefact] = self.study.load_arrays(event.artefact)
             except HeadtorchError as error:
                 self.on_notice(str(error), True)
-                return None
+                self._arrays[event.artefact] = None
         return self._arrays[event.artefact]
 
     def explanation(self) -> tuple[Explanation, Score | None] | None:
@@ -426,7 +459,7 @@ class Session:
             return NoteBook()
 
 
-def request_kind(request: Request) -> tuple[str, object]:
+def request_kind(request: Request) -> tuple[str, tuple[object, ...]]:
     """What makes two requests the same question."""
     fields = tuple(getattr(request, name) for name in request.__struct_fields__ if name != "id")
     return type(request).__name__, fields

@@ -124,7 +124,7 @@ class Session:
         """Raises InputError where there is no finished index of the layers: a small request never starts a scan."""
         if "index" in vars(self.workspace):
             return
-        if self.engine.nested:
+        if self.engine.nested and not self.study.state.is_done("scan"):
             raise InputError(SCANNING)
         if self.workspace.index_at_hand() is None:
             raise InputError(NOT_SCANNED)

@@ -103,12 +103,14 @@ class StudyState:
             case HeadActivityFound(neuron=neuron):
                 self.activity[neuron] = event
             case HeadExplained(explanation=said):
+                self.explanations.pop((said.neuron, said.head, said.explainer), None)  # the newest comes last
                 self.explanations[said.neuron, said.head, said.explainer] = said
             case HeadScored(score=score):
                 self._score(score)
             case ScoresAdjusted():
                 self._adjust(event)
             case HeadAblated(ablation=done):
+                self.ablations.pop((done.neuron, done.head, done.replacement, done.position), None)
                 self.ablations[done.neuron, done.head, done.replacement, done.position] = done
             case BaselineCompared(explainer=explainer):
                 self.baseline[explainer] = event

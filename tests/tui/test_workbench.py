@@ -26,6 +26,7 @@ from headtorch.core.engine.protocol import (
     OpenStudy,
     ProbeText,
     ReadDocument,
+    RequestCancelled,
     RequestDone,
     RequestFailed,
     ShadePrompts,
@@ -39,7 +40,7 @@ from headtorch.tui.app import HeadtorchApp
 from headtorch.tui.keymap import COMMANDS
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.help import HelpScreen
-from headtorch.tui.screens.pick import PickScreen
+from headtorch.tui.screens.pick import PickResult, PickScreen
 from headtorch.tui.screens.try_text import TryTextScreen
 from headtorch.tui.screens.workbench import Workbench
 from headtorch.tui.settings import TuiSettings
@@ -278,6 +279,55 @@ async def test_a_dead_engine_is_said_and_started_again(folder: Path) -> None:
         await pilot.pause(0.2)
         assert engine.starts == 2 and len(engine.sent(OpenStudy)) == opened + 1
         assert "R starts the engine again" not in screen_text(app)
+
+
+@in_terminal
+async def test_a_study_that_the_engine_refused_can_be_opened_again(folder: Path) -> None:
+    async with running(folder, ready=False) as (app, engine, pilot):
+        engine.emit(RequestFailed(request=engine.sent(OpenStudy)[-1].id, message="Another process writes it."))
+        await pilot.pause(0.2)
+        assert "not open in the engine; R tries again" in screen_text(app)
+        await pilot.press("e")
+        assert "The study is not open" in notices(app)
+        await pilot.press("R")
+        await pilot.pause()
+        assert len(engine.sent(OpenStudy)) == 2 and engine.starts == 1
+
+
+@in_terminal
+async def test_answers_about_the_study_before_are_passed_over(folder: Path) -> None:
+    async with running(folder) as (app, engine, pilot):
+        old = engine.sent(OpenStudy)[-1].id
+        app.picked(PickResult(None, str(folder), "auto"))
+        await pilot.pause()
+        engine.emit(StudyReady(request=old, folder=str(folder)))
+        engine.emit(RequestFailed(request=old, message="It was about the other study."))
+        await pilot.pause(0.2)
+        assert not app.session.ready
+        assert "the other study" not in notices(app)
+
+
+@in_terminal
+async def test_a_visit_that_was_cut_short_is_asked_for_again(folder: Path) -> None:
+    async with running(folder) as (_, engine, pilot):
+        for _ in range(2):
+            await pilot.press("colon", *"L3.N5", "enter")
+            await pilot.pause()
+            request = engine.sent(VisitNeuron)[-1]
+            row = sample_row(AN).__class__(**{**_fields(sample_row(AN)), "neuron": NeuronId(3, 5)})
+            engine.emit(Happened(request=request.id, event=NeuronVisited(neuron=row)))
+            engine.emit(RequestCancelled(request=request.id))
+            await pilot.pause(0.1)
+        assert len(engine.sent(VisitNeuron)) == 2
+
+
+@in_terminal
+async def test_a_note_in_the_writing_is_kept_when_the_terminal_is_closed(folder: Path) -> None:
+    async with running(folder) as (app, _, pilot):
+        await pilot.press("n", *"half")
+        app.leave()  # what SIGHUP does
+        await pilot.pause()
+    assert Study.open(folder).notes.read().notes == {str(AN): "half"}
 
 
 @in_terminal

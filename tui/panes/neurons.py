@@ -209,6 +209,13 @@ class NeuronsPane(Lines):
         self.show_random = not self.show_random
         self._arrange(self.selected_neuron)
 
+    def reveal(self, neuron: NeuronId) -> None:
+        """Take the filter away where it hides this neuron."""
+        if self._table is not None and self._place_of(neuron) is None:
+            self.filter_text, self.show_random = "", True
+            if self._session is not None:
+                self.show(self._session)
+
     def action_toggle_all(self) -> None:
         """Every neuron of the layers, or the study's own."""
         self.show_all = not self.show_all

@@ -47,7 +47,16 @@ class NoteScreen(ModalScreen["str | None"]):
         area.move_cursor(area.document.end)
         self._shown = area.text
 
-    def action_save(self) -> None:
-        """Return the text; what was not changed comes back as it was."""
+    @property
+    def subject(self) -> str:
+        """What the note is about."""
+        return self._subject
+
+    def text(self) -> str:
+        """The note as it stands; what was not changed comes back as it was."""
         text = self.query_one(Area).text
-        self.dismiss(self._before if text == self._shown else text.strip())
+        return self._before if text == self._shown else text.strip()
+
+    def action_save(self) -> None:
+        """Return the text."""
+        self.dismiss(self.text())

@@ -19,6 +19,7 @@ from headtorch.core.engine.protocol import (
     AblateHead,
     DocumentText,
     ExplainHead,
+    OpenStudy,
     ProbeText,
     ReadDocument,
     TextProbed,
@@ -220,10 +221,12 @@ class Workbench(Screen[None]):
 
     def go_to_neuron(self, neuron: NeuronId) -> bool:
         """Select a neuron, looking it up where the study does not have it; False where that cannot be."""
-        if self.session.row(neuron) is None:
-            if self._refuses(self._no_engine()):
+        if self.session.needs_visit(neuron):
+            if self._refuses(self._no_engine()) and self.session.row(neuron) is None:
                 return False
-            self.session.visit(neuron)
+            if not self._no_engine():
+                self.session.visit(neuron)
+        self.neurons.reveal(neuron)
         self.selected(self.session.select_neuron(neuron))
         return True
 
@@ -261,9 +264,11 @@ class Workbench(Screen[None]):
 
     @on(NeuronsPane.AllWanted)
     def _all_wanted(self) -> None:
-        if self.session.all_neurons is None and not self._refuses(self._no_engine()):
+        if self._refuses(self._no_engine()):
+            self.neurons.show_all = False
+        elif self.session.all_neurons is None:
             self.session.ask_all_neurons()
-            self.changed(frozenset({"progress"}), now=True)
+        self.changed(frozenset({"progress", "neurons"}), now=True)
 
     @on(PromptsPane.SearchWanted)
     def _search_wanted(self) -> None:
@@ -298,13 +303,12 @@ class Workbench(Screen[None]):
         prompt = self.session.prompt()
         text = "".join(prompt.document_tokens) if prompt else ""
         head, row = self.session.feeding_head(), self.session.row()
-        self.app.push_screen(TryTextScreen(chosen.neuron, head, self._probe, text=text, row=row))
+        probe = partial(self._probe, chosen.neuron, head)
+        self.app.push_screen(TryTextScreen(chosen.neuron, head, probe, text=text, row=row))
 
-    def _probe(self, text: str, position: int | None) -> int:
-        chosen = self.session.selection
-        assert chosen.neuron is not None
-        number, head = self.session.new_id(), self.session.feeding_head()
-        return self.session.ask(ProbeText(id=number, text=text, neuron=chosen.neuron, head=head, position=position))
+    def _probe(self, neuron: NeuronId, head: HeadId | None, text: str, position: int | None) -> int:
+        number = self.session.new_id()
+        return self.session.ask(ProbeText(id=number, text=text, neuron=neuron, head=head, position=position))
 
     def action_document(self) -> None:
         """The whole document of the selected prompt."""
@@ -368,7 +372,6 @@ class Workbench(Screen[None]):
         """Write the report."""
         if not self._refuses("There is no study yet." if self.session.study is None else None):
             assert self.session.study is not None
-            self.alarm = None
             self.notify("Writing the report …", markup=False, timeout=2)
             self._export(self.session.study.folder)
 
@@ -403,8 +406,10 @@ class Workbench(Screen[None]):
     def _no_engine(self) -> str | None:
         if self.alarm is not None:
             return "The engine is not running; R starts it again."
-        if not self.session.ready:
+        if not self.session.ready and self.session.is_waiting(OpenStudy):
             return "The engine is still loading the model; a moment."
+        if not self.session.ready:
+            return "The study is not open; R tries again, P picks another."
         return None
 
     def _busy(self, kind: type[ExplainHead | AblateHead]) -> str | None:

@@ -57,7 +57,7 @@ def crumbs(session: Session) -> list[str]:
     if settings is None:
         return ["opening the study"] if session.waiting else []
     tokens = ", ".join(f'"{visible(text)}"' for text in settings.token_texts[:3])
-    parts = [visible(settings.model.rstrip("/").rsplit("/", 1)[-1]), tokens or f"layers {settings.layers}"]
+    parts = [visible(settings.model.rstrip("/").rsplit("/", 1)[-1]), tokens or visible(f"layers {settings.layers}")]
     row = session.row()
     if chosen.neuron is not None:
         parts.append(f"{chosen.neuron}{' ' + visible_token(row.token) if row else ''}")

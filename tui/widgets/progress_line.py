@@ -6,7 +6,16 @@ from rich.text import Text
 from textual.strip import Strip
 from textual.widget import Widget
 
-from headtorch.core.engine.protocol import AblateHead, ExplainHead, OpenStudy, ReadDocument, VisitNeuron
+from headtorch.core.engine.protocol import (
+    AblateHead,
+    ExplainHead,
+    FindHeadRoles,
+    ListNeurons,
+    OpenStudy,
+    ProbeText,
+    ReadDocument,
+    VisitNeuron,
+)
 from headtorch.core.events import STAGES, Progress
 from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.session import Session
@@ -74,6 +83,8 @@ def words_for(session: Session) -> str:
         if session.is_waiting(kind):
             return words
     state = session.state
+    if not session.ready and any(kind == "OpenStudy" for kind, _ in session.failed):
+        return "The study is not open in the engine; R tries again."
     if state.settings is None:
         return ""
     if state.finished is not None:
@@ -88,6 +99,9 @@ _WAITING: dict[type, str] = {
     ExplainHead: "Explaining the head …",
     AblateHead: "Taking the head away …",
     ReadDocument: "Reading the document …",
+    ProbeText: "Trying the text …",
+    ListNeurons: "Listing the neurons …",
+    FindHeadRoles: "Finding what the heads are known as …",
 }
 
 
