@@ -10,7 +10,7 @@ given another meaning. Then an older log always decodes, and unknown fields of a
 from __future__ import annotations
 
 import math
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import msgspec
 
@@ -21,6 +21,7 @@ from headtorch.core.records import (
     HeadActivity,
     HeadId,
     Interval,
+    Judgement,
     ModelFacts,
     NeuronId,
     NextTokenNeuron,
@@ -28,6 +29,7 @@ from headtorch.core.records import (
     Record,
     Score,
     Validity,
+    Verdict,
 )
 from headtorch.core.settings import Settings
 
@@ -161,6 +163,38 @@ class HeadExplained(DurableEvent, frozen=True, kw_only=True):
     explanation: Explanation
 
 
+class HeadJudged(DurableEvent, frozen=True, kw_only=True):
+    """What the judge said; the score that follows is computed from it, and can be again."""
+
+    judgement: Judgement
+
+
+class HeadUnanswered(DurableEvent, frozen=True, kw_only=True):
+    """A language model could not be had for this head, for the reason given; the next run asks again."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    step: Literal["explain", "score"]
+    reason: str
+    unanswered: int = 1  # calls without an answer
+    calls: int = 1  # of so many
+
+
+class CallsMade(DurableEvent, frozen=True, kw_only=True):
+    """What a stage asked of a language model; tokens as the endpoint counted them."""
+
+    model: str
+    base_url: str
+    calls: int  # answered by the endpoint
+    cached: int  # answered from the cache, at no cost
+    unanswered: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None  # in US dollars; None: the model's price is unknown
+    counted: bool = True  # False: the endpoint counted nothing in some answers, whose tokens are estimates
+
+
 class HeadScored(DurableEvent, frozen=True, kw_only=True):
     score: Score
 
@@ -231,6 +265,37 @@ class BestPrompts(LiveEvent, frozen=True, kw_only=True):
     prompts: list[Prompt]
 
 
+class ExplanationSoFar(LiveEvent, frozen=True, kw_only=True):
+    """What a language model has said of a head until now; replaces what it had said before."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    text: str
+
+
+class VerdictsSoFar(LiveEvent, frozen=True, kw_only=True):
+    """The verdicts on a head's own prompts until now, by index in the order of `HeadActivity.active`."""
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    prompts: list[int]
+    verdicts: list[Verdict]
+    total: int  # prompts that will be judged
+
+
+class Spending(LiveEvent, frozen=True, kw_only=True):
+    """What the present request has asked of language models until now."""
+
+    calls: int
+    cached: int
+    unanswered: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None  # in US dollars; None: a price is unknown
+
+
 class DeviceUse(LiveEvent, frozen=True, kw_only=True):
     """Memory in bytes; `busy` is a share."""
 
@@ -252,6 +317,9 @@ AnyEvent: TypeAlias = (
     | HeadsAttributed
     | HeadActivityFound
     | HeadExplained
+    | HeadJudged
+    | HeadUnanswered
+    | CallsMade
     | HeadScored
     | ScoresAdjusted
     | HeadAblated
@@ -263,6 +331,9 @@ AnyEvent: TypeAlias = (
     | StudyFinished
     | Progress
     | BestPrompts
+    | ExplanationSoFar
+    | VerdictsSoFar
+    | Spending
     | DeviceUse
 )
 

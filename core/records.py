@@ -235,10 +235,34 @@ class Explanation(Record, frozen=True, kw_only=True):
 
     neuron: NeuronId
     head: HeadId
-    explainer: Literal["rules", "me", "llm"]
+    explainer: str  # "rules", "me", or "llm:" and the model's name
     text: str
     rule: str | None = None  # machine-readable form, where the rule judges by itself
     train_balanced_accuracy: float | None = None  # on the explaining half: optimistic
+
+
+Verdict = bool | None  # active, inactive, or an answer that is neither
+
+
+class Judgement(Record, frozen=True, kw_only=True):
+    """What a judge said of an explanation, prompt by prompt: with the labels, all that a score is computed from.
+
+    `prompts` and `control_prompts` are indices in the order of `HeadActivity.active`; each list of verdicts is in the
+    order of the list that it belongs to.
+    """
+
+    neuron: NeuronId
+    head: HeadId
+    explainer: str
+    judge: str  # "rule", or "llm:" and the model's name
+    prompts: list[int]
+    verdicts: list[Verdict]
+    control_prompts: list[int] = []  # the controls are judged on these: all of `prompts`, or some of either class
+    others: list[list[Verdict]] = []  # explanations of other heads, each on `control_prompts`
+    empty: list[Verdict] = []  # an empty explanation on `control_prompts`
+    random_active: list[bool] = []  # random places of the corpus: whether the head is active there
+    random_verdicts: list[Verdict] = []
+    dropped: int = 0  # scoring prompts dropped as near-copies of explaining ones
 
 
 class Interval(Record, frozen=True):

@@ -10,6 +10,45 @@ ActivityRule = Literal["baseline", "paper", "top-k", "share"]
 TrimMethod = Literal["doubling", "exact", "paper"]
 
 
+class LlmSettings(Record, frozen=True, kw_only=True):
+    """The language model that explains and judges, as far as it changes what is said."""
+
+    model: str
+    base_url: str = "https://api.openai.com/v1"
+    judge_model: str | None = None  # None: the explainer's
+    judge_base_url: str | None = None  # None: the explainer's
+    temperature: float | None = 0.0  # None: the endpoint's own default
+    max_tokens: int = 512  # of one answer, a reasoning model's thoughts included
+    hide_target: bool = False  # the explainer is not told the neuron's token
+    judge_batch: int = 1  # prompts in one call to the judge; above 1 its verdicts are not independent
+    control_n: int = 10  # prompts of each class that the controls are judged on
+    random_n: int = 20  # random places of the corpus that are judged
+    prompts: int = 1  # version of the words that are sent
+
+
+class Price(Record, frozen=True):
+    """US dollars for a million tokens."""
+
+    prompt: float
+    completion: float
+
+
+class LlmAccess(Record, frozen=True, kw_only=True):
+    """How a language model is reached, and how far: changes no number, so it is no part of a study.
+
+    Keys are named by their environment variable and never written down.
+    """
+
+    api_key_env: str = "OPENAI_API_KEY"
+    judge_api_key_env: str | None = None  # None: the explainer's
+    concurrency: int = 8  # calls at once, to each endpoint
+    timeout: float = 60.0  # seconds without a byte of the answer
+    attempts: int = 5  # of one call
+    max_calls: int | None = None
+    max_cost: float | None = None  # US dollars
+    prices: dict[str, Price] = {}  # by the model's name
+
+
 class Settings(Record, frozen=True, kw_only=True):
     """The question of a study. Two studies with equal settings are the same study.
 
@@ -40,6 +79,7 @@ class Settings(Record, frozen=True, kw_only=True):
     activity: ActivityRule = "baseline"
     explainer: Literal["rules", "me", "llm"] = "rules"
     explanation: str | None = None  # the researcher's own, for the explainer "me"
+    llm: LlmSettings | None = None  # for the explainer "llm", and as the judge of a sentence
     explain_n: int = 20  # prompts to explain from
     score_n: int = 40  # prompts to score on, per class, at most
     split_seed: int = 0  # of the halves

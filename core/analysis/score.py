@@ -21,9 +21,8 @@ from headtorch.core.analysis.statistics import (
     fisher_p,
     matthews,
 )
-from headtorch.core.records import Control, Explanation, HeadActivity, Prompt, Score
+from headtorch.core.records import Control, Explanation, HeadActivity, Prompt, Score, Verdict
 
-Verdict = bool | None  # active, inactive, or an answer that is neither
 JudgeFunction = Callable[[Explanation, Sequence[Sequence[str]]], Sequence[Verdict]]
 
 PER_CLASS = 40

@@ -14,7 +14,7 @@ import msgspec
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, first_not_finite
 from headtorch.core.records import HeadId, Kind, NeuronId, Record
-from headtorch.core.settings import Settings
+from headtorch.core.settings import LlmAccess, LlmSettings, Settings
 
 Replacement = Literal["zero", "mean"]
 Where = Literal["last", "all"]
@@ -37,6 +37,7 @@ class OpenStudy(Request, frozen=True, kw_only=True):
     where: str | None = None
     device: str = "auto"
     run: bool = True
+    access: LlmAccess = LlmAccess()  # where the study explains with a language model
 
 
 class ListNeurons(Request, frozen=True, kw_only=True):
@@ -65,8 +66,16 @@ class ExplainHead(Request, frozen=True, kw_only=True):
 
     neuron: NeuronId
     head: HeadId
-    explainer: Literal["rules", "me"] = "rules"
-    explanation: str | None = None  # for "me": a regular expression, re:PATTERN
+    explainer: Literal["rules", "me", "llm"] = "rules"
+    explanation: str | None = None  # for "me": a sentence, or a regular expression, re:PATTERN
+    llm: LlmSettings | None = None  # for "llm", and as the judge of a sentence
+    access: LlmAccess = LlmAccess()
+
+
+class PlanCalls(Request, frozen=True, kw_only=True):
+    """What `head` would ask of a language model, without asking: CallsPlanned."""
+
+    head: ExplainHead
 
 
 class AblateHead(Request, frozen=True, kw_only=True):
@@ -114,6 +123,7 @@ AnyRequest: TypeAlias = (
     | VisitNeuron
     | ShadePrompts
     | ExplainHead
+    | PlanCalls
     | AblateHead
     | FindHeadRoles
     | ReadDocument
@@ -188,6 +198,25 @@ class Shading(Answer, frozen=True, kw_only=True):
     probability: list[float]
 
 
+class PlannedCalls(Record, frozen=True, kw_only=True):
+    """Calls to one model, and what they would cost; tokens are estimates."""
+
+    model: str
+    base_url: str
+    calls: int  # not in the cache
+    cached: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None  # in US dollars; None: the price is unknown
+
+
+class CallsPlanned(Answer, frozen=True, kw_only=True):
+    """`examples` are whole texts as they would be sent: to the explainer, and one to the judge."""
+
+    plans: list[PlannedCalls]
+    examples: list[str]
+
+
 class HeadRoles(Answer, frozen=True, kw_only=True):
     """How well each head's pattern agrees with a known one, 0 to 1, [layer][head]."""
 
@@ -260,6 +289,7 @@ AnyMessage: TypeAlias = (
     | NeuronList
     | Shading
     | HeadRoles
+    | CallsPlanned
     | DocumentText
     | TextProbed
     | RequestDone

@@ -6,10 +6,9 @@ from collections.abc import Sequence
 
 from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.me import PATTERN_PREFIX, Pattern
-from headtorch.core.explain.protocol import Verdict
 from headtorch.core.explain.rule import Rule
 from headtorch.core.explain.rules import MAX_TOKENS
-from headtorch.core.records import Explanation
+from headtorch.core.records import Explanation, Verdict
 
 
 class RuleJudge:

@@ -1,16 +1,13 @@
-"""What an explainer and a judge are. Neither ever sees the token that follows the prompt."""
+"""What an explainer and a judge are. Neither ever sees the token that follows a prompt."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from headtorch.core.analysis.halves import prompt_text
-from headtorch.core.analysis.score import Verdict
-from headtorch.core.records import Explanation, HeadActivity, HeadId, NeuronId, Prompt
-
-__all__ = ["Example", "Explainer", "Judge", "Verdict", "explaining_examples"]
+from headtorch.core.records import Explanation, HeadActivity, HeadId, Judgement, NeuronId, Prompt
 
 
 @dataclass(frozen=True)
@@ -23,19 +20,64 @@ class Example:
     weight: float = 0.0  # that token's share of the head's attribution
 
 
-class Explainer(Protocol):
-    """Says when a head is active, from the explaining half alone."""
+@dataclass(frozen=True, kw_only=True)
+class ExplainTask:
+    """A head to explain: the examples of the explaining half, and the token that the neuron predicts."""
 
-    def explain(self, neuron: NeuronId, head: HeadId, examples: Sequence[Example], *, target: str) -> Explanation:
-        """A claim about when `head` is active for `neuron`, which predicts the token `target`."""
+    neuron: NeuronId
+    head: HeadId
+    examples: Sequence[Example]
+    target: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Case:
+    """An explanation to judge. `texts` are of `prompts`, in the same order; so are the random places and labels."""
+
+    explanation: Explanation
+    prompts: Sequence[int]  # indices in the order of `HeadActivity.active`
+    texts: Sequence[Sequence[str]]  # tokens, up to and including the firing token
+    controls: Sequence[int] = ()  # places in `prompts` that the controls are judged on
+    others: Sequence[Explanation] = ()  # of other heads
+    random_texts: Sequence[Sequence[str]] = ()
+    random_active: Sequence[bool] = ()
+    dropped: int = 0  # scoring prompts dropped as near-copies of explaining ones
+
+
+@dataclass(frozen=True, kw_only=True)
+class NoAnswer:
+    """A head for which a language model could not be had. What it did answer is kept for the next time."""
+
+    neuron: NeuronId
+    head: HeadId
+    reason: str
+    unanswered: int = 1  # calls without an answer
+    calls: int = 1  # of so many
+
+
+class Explainer(Protocol):
+    """Says when heads are active, from the explaining half alone."""
+
+    @property
+    def name(self) -> str:
+        """ "rules", "me", or "llm:" and the model's name."""
+        ...
+
+    def explain_all(self, tasks: Sequence[ExplainTask]) -> Iterator[Explanation | NoAnswer]:
+        """A claim for each task, in the order that they are made."""
         ...
 
 
 class Judge(Protocol):
     """Decides for each prompt whether the explanation says "active", from the explanation and the text alone."""
 
-    def __call__(self, explanation: Explanation, prompts: Sequence[Sequence[str]]) -> list[Verdict]:
-        """One verdict per prompt (its tokens), in order. An explanation with neither text nor rule claims nothing."""
+    @property
+    def name(self) -> str:
+        """ "rule", or "llm:" and the model's name."""
+        ...
+
+    def judge_all(self, cases: Sequence[Case]) -> Iterator[Judgement | NoAnswer]:
+        """A judgement for each case, in the order that they are made. An empty explanation claims nothing."""
         ...
 
 
