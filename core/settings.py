@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Literal
 
+import msgspec
+
 from headtorch.core.records import Record
 
 ActivityRule = Literal["baseline", "paper", "top-k", "share"]
@@ -46,7 +48,7 @@ class LlmAccess(Record, frozen=True, kw_only=True):
     attempts: int = 5  # of one call
     max_calls: int | None = None
     max_cost: float | None = None  # US dollars
-    prices: dict[str, Price] = {}  # by the model's name
+    prices: dict[str, Price] = msgspec.field(default_factory=dict)  # by the model's name
 
 
 class Settings(Record, frozen=True, kw_only=True):
