@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, Protocol
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
 
@@ -17,7 +17,6 @@ from headtorch.core.engine.protocol import (
     AblateHead,
     Answer,
     AnyMessage,
-    Cancel,
     ExplainHead,
     FindHeadRoles,
     Happened,
@@ -27,7 +26,6 @@ from headtorch.core.engine.protocol import (
     OpenStudy,
     ReadDocument,
     Refused,
-    Request,
     RequestCancelled,
     RequestDone,
     RequestFailed,
@@ -39,23 +37,14 @@ from headtorch.core.engine.protocol import (
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.events import (
     AnyEvent,
-    BaselineCompared,
     BestPrompts,
     DeviceUse,
-    HeadAblated,
     HeadActivityFound,
-    HeadExplained,
     HeadsAttributed,
-    HeadScored,
     NeuronsFound,
     NeuronVisited,
     Progress,
     PromptsFound,
-    ScoresAdjusted,
-    StageFinished,
-    StageStarted,
-    ValidityMeasured,
-    Warned,
 )
 from headtorch.core.records import Explanation, HeadId, NeuronId, NextTokenNeuron, Prompt, Score
 from headtorch.core.settings import Settings
@@ -63,49 +52,17 @@ from headtorch.core.study.notes import NoteBook, subject_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 from headtorch.tui.feeding import feeds
+from headtorch.tui.requests import UNNUMBERED, EngineLink, Requests, is_same
+from headtorch.tui.topics import EVERYTHING, Topic, topics_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-Topic = Literal["study", "neurons", "prompts", "heads", "detail", "progress"]
 ShadingMode = Literal["activation", "sources", "attention"]
 SHADING_MODES: tuple[ShadingMode, ...] = ("activation", "sources", "attention")
-EVERYTHING: frozenset[Topic] = frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"})
 
 _SHADED_AFTER = (PromptsFound, HeadsAttributed, HeadActivityFound)
-
-_TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
-    NeuronsFound: frozenset({"neurons", "prompts", "heads", "detail", "study"}),
-    NeuronVisited: frozenset({"neurons"}),
-    PromptsFound: frozenset({"prompts", "detail"}),
-    BestPrompts: frozenset({"prompts"}),
-    ValidityMeasured: frozenset({"neurons", "detail"}),
-    HeadsAttributed: frozenset({"heads", "detail", "prompts"}),
-    HeadActivityFound: frozenset({"heads", "prompts", "detail"}),
-    HeadExplained: frozenset({"detail", "heads"}),
-    HeadScored: frozenset({"neurons", "detail", "heads"}),
-    ScoresAdjusted: frozenset({"detail"}),
-    BaselineCompared: frozenset({"detail"}),
-    Warned: frozenset({"detail"}),
-    HeadAblated: frozenset({"detail"}),
-    Progress: frozenset({"progress"}),
-    DeviceUse: frozenset({"progress"}),
-    StageStarted: frozenset({"progress"}),
-    StageFinished: frozenset({"progress", "detail"}),
-}
-
-
-class EngineLink(Protocol):
-    """How the session reaches an engine: the client of a process, or a fake one in tests."""
-
-    def next_id(self) -> int:
-        """A number that no earlier request had."""
-        ...
-
-    def send(self, request: Request) -> None:
-        """Hand a request over; never blocks."""
-        ...
 
 
 @dataclass
@@ -139,9 +96,11 @@ class Session:
     roles: HeadRoles | None = None
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
-    waiting: dict[int, Request] = field(default_factory=dict)  # requests without an end yet
-    failed: dict[tuple[str, tuple[object, ...]], str] = field(default_factory=dict)
+    requests: Requests = field(init=False)
     _arrays: dict[str, dict[str, NDArray[np.generic]] | None] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.requests = Requests(self.engine)
 
     # what comes from the engine
 
@@ -164,14 +123,12 @@ class Session:
                 self.shadings[neuron, head, full] = message
                 return frozenset({"prompts", "detail"})
             case RequestDone(request=number) | RequestCancelled(request=number):
-                self.waiting.pop(number, None)
-                return self._ended(number)
+                self.requests.end(number)
+                return self._ended()
             case RequestFailed(request=number, message=text):
-                request = self.waiting.pop(number, None)
-                if request is not None:
-                    self.failed[request_kind(request)] = text
+                self.requests.end(number, text)
                 self.on_notice(text, True)
-                return self._ended(number) | {"prompts", "heads", "detail"}
+                return self._ended() | {"prompts", "heads", "detail"}
             case Refused(reason=reason):
                 self.on_notice(f"The engine did not understand: {reason}", True)
         return frozenset()
@@ -209,7 +166,7 @@ class Session:
         elif isinstance(event, PromptsFound | HeadActivityFound):
             self._forget_shadings(event.neuron)
         self.state.apply(event)
-        topics = _TOPICS.get(type(event), frozenset({"study"}))
+        topics = topics_of(event)
         if isinstance(event, NeuronsFound) and event.neurons and self.selection.neuron not in self.state.neurons:
             topics |= self.select_neuron(event.neurons[0].neuron)
         elif isinstance(event, NeuronVisited):
@@ -220,10 +177,10 @@ class Session:
                 topics |= self._take_strongest_head()
         return topics
 
-    def _ended(self, number: int) -> frozenset[Topic]:
-        if not any(isinstance(request, OpenStudy) for request in self.waiting.values()):
+    def _ended(self) -> frozenset[Topic]:
+        if not self.requests.is_waiting(OpenStudy):
             self.progress = None
-        if self.device is not None and not self.waiting:
+        if self.device is not None and not self.requests.waiting:
             self.device = msgspec.structs.replace(self.device, busy=None)  # nobody measures it while nothing runs
         return frozenset({"progress"})
 
@@ -265,23 +222,11 @@ class Session:
 
     # what is asked of the engine
 
-    def ask(self, request: Request) -> int:
-        """Send a request that `new_id` numbered, and remember it until it ends."""
-        name, asked = request_kind(request)
-        self.failed = {key: said for key, said in self.failed.items() if key[0] != name or key[1][:2] != asked[:2]}
-        self.waiting[request.id] = request
-        self.engine.send(request)
-        return request.id
-
-    def new_id(self) -> int:
-        """The number of the next request."""
-        return self.engine.next_id()
-
     def open_study(self, settings: Settings | None, where: str | None, device: str = "auto", run: bool = True) -> None:
         """Have the engine begin or reopen a study."""
         self.ready = False
-        self.failed.clear()
-        self.ask(OpenStudy(id=self.new_id(), settings=settings, where=where, device=device, run=run))
+        self.requests.failed.clear()
+        self.requests.ask(OpenStudy(id=UNNUMBERED, settings=settings, where=where, device=device, run=run))
 
     def ask_shading(self) -> None:
         """Have the tokens of the present prompts shaded, once."""
@@ -289,17 +234,18 @@ class Session:
         if chosen.neuron is None or not self.state.prompts.get(chosen.neuron) or not self.ready:
             return
         head = self.feeding_head()
-        kind = ShadePrompts(id=0, neuron=chosen.neuron, head=head, full=chosen.full)
-        asked = [request_kind(sent) for sent in self.waiting.values() if isinstance(sent, ShadePrompts)][-1:]
-        key = (chosen.neuron, head, chosen.full)
-        if key not in self.shadings and request_kind(kind) not in asked and request_kind(kind) not in self.failed:
-            self.ask(msgspec.structs.replace(kind, id=self.new_id()))
+        request = ShadePrompts(id=UNNUMBERED, neuron=chosen.neuron, head=head, full=chosen.full)
+        newest = [sent for sent in self.requests.waiting.values() if isinstance(sent, ShadePrompts)][-1:]
+        settled = [*newest, *(failed for failed, _ in self.requests.failed)]
+        known = (chosen.neuron, head, chosen.full) in self.shadings
+        if not known and not any(is_same(request, one) for one in settled):
+            self.requests.ask(request)
 
     def needs_visit(self, neuron: NeuronId) -> bool:
         """Whether the neuron is not the study's own and was not looked at to the end."""
         state = self.state
         if neuron in state.neurons or any(
-            isinstance(sent, VisitNeuron) and sent.neuron == neuron for sent in self.waiting.values()
+            isinstance(sent, VisitNeuron) and sent.neuron == neuron for sent in self.requests.waiting.values()
         ):
             return False
         if neuron not in state.prompts:
@@ -308,57 +254,48 @@ class Session:
 
     def visit(self, neuron: NeuronId) -> None:
         """Look at a neuron that the study does not have."""
-        self.ask(VisitNeuron(id=self.new_id(), neuron=neuron))
+        self.requests.ask(VisitNeuron(id=UNNUMBERED, neuron=neuron))
 
     def ask_all_neurons(self) -> None:
         """List every neuron of the layers, once."""
-        if self.all_neurons is None and not self.is_waiting(ListNeurons):
-            self.ask(ListNeurons(id=self.new_id()))
+        if self.all_neurons is None and not self.requests.is_waiting(ListNeurons):
+            self.requests.ask(ListNeurons(id=UNNUMBERED))
 
     def ask_roles(self) -> None:
         """Find what the heads are known as, once."""
-        if self.roles is None and not self.is_waiting(FindHeadRoles):
-            self.ask(FindHeadRoles(id=self.new_id()))
+        if self.roles is None and not self.requests.is_waiting(FindHeadRoles):
+            self.requests.ask(FindHeadRoles(id=UNNUMBERED))
 
     def explain(self, explanation: str | None = None) -> None:
         """Explain and score the selected head, by rules or by the user's own pattern."""
         neuron, head = self.selection.neuron, self.selection.head
         if neuron is not None and head is not None:
             explainer: Literal["rules", "me"] = "rules" if explanation is None else "me"
-            self.ask(
-                ExplainHead(id=self.new_id(), neuron=neuron, head=head, explainer=explainer, explanation=explanation)
+            self.requests.ask(
+                ExplainHead(id=UNNUMBERED, neuron=neuron, head=head, explainer=explainer, explanation=explanation)
             )
 
     def ablate(self, replacement: Literal["zero", "mean"] = "mean", position: Literal["last", "all"] = "last") -> None:
         """Take the selected head away on the neuron's prompts."""
         neuron, head = self.selection.neuron, self.selection.head
         if neuron is not None and head is not None:
-            self.ask(AblateHead(id=self.new_id(), neuron=neuron, head=head, replacement=replacement, position=position))
+            self.requests.ask(
+                AblateHead(id=UNNUMBERED, neuron=neuron, head=head, replacement=replacement, position=position)
+            )
 
     def read_document(self, document: int, neuron: NeuronId | None) -> int:
         """Ask for a document; the answer carries the number returned."""
-        return self.ask(ReadDocument(id=self.new_id(), document=document, neuron=neuron))
+        return self.requests.ask(ReadDocument(id=UNNUMBERED, document=document, neuron=neuron))
 
     def engine_ended(self) -> frozenset[Topic]:
         """Nothing is running any more; what was shown stays."""
-        self.waiting.clear()
+        self.requests.waiting.clear()
         self.ready, self.progress, self.device = False, None, None
         return EVERYTHING
 
-    def stop(self) -> bool:
-        """Cancel what is running; False where nothing is."""
-        running = list(self.waiting)
-        for number in running:
-            self.engine.send(Cancel(id=self.new_id(), target=number))
-        return bool(running)
-
     def is_unfinished(self) -> bool:
         """Whether opening the study again would do something: it is not open, or was stopped before its end."""
-        return not self.is_waiting(OpenStudy) and (not self.ready or self.state.finished is None)
-
-    def is_waiting(self, kind: type[Request]) -> bool:
-        """Whether a request of the kind has no end yet."""
-        return any(isinstance(request, kind) for request in self.waiting.values())
+        return not self.requests.is_waiting(OpenStudy) and (not self.ready or self.state.finished is None)
 
     # what the panes read
 
@@ -457,9 +394,3 @@ class Session:
         except HeadtorchError as error:
             self.on_notice(str(error), True)
             return NoteBook()
-
-
-def request_kind(request: Request) -> tuple[str, tuple[object, ...]]:
-    """What makes two requests the same question."""
-    fields = tuple(getattr(request, name) for name in request.__struct_fields__ if name != "id")
-    return type(request).__name__, fields

@@ -38,17 +38,24 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
     through raise InputError before any work.
     """
     started = time.monotonic()
-    if not all(study.state.is_done(name) for name in STAGES):
+    left = [name for name in STAGES if not study.state.is_done(name)]
+    if left:
         _check(study.settings)
-        yield from _logged(study, stages.open_model_and_corpus(study, workspace))
-    for name, stage in STAGES.items():
-        if not study.state.is_done(name):
-            workspace.watch.checkpoint()
-            yield from _run_stage(study, name, stage(study, workspace))
+        yield from _logged(study, stages.open_model(study, workspace))
+    for name in left:
+        workspace.watch.checkpoint()
+        if name == _first_to_read(left):
+            yield from _logged(study, stages.open_corpus(study, workspace))
+        yield from _run_stage(study, name, STAGES[name](study, workspace))
     paths = write_report(study, out)
     yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
     if study.state.finished is None:
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
+
+
+def _first_to_read(left: list[str]) -> str | None:
+    """The first stage that needs the corpus: the neurons are shown before it is read."""
+    return next((name for name in left if name != "discover"), None)
 
 
 def _check(settings: Settings) -> None:

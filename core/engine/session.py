@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -17,7 +18,7 @@ from headtorch.core.engine.devices import DeviceMeter
 from headtorch.core.engine.memory import make_room
 from headtorch.core.engine.pipeline import STAGES, run_study
 from headtorch.core.engine.protocol import Answer, OpenStudy, StudyReady
-from headtorch.core.engine.stages import open_model_and_corpus
+from headtorch.core.engine.stages import open_corpus, open_model
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ModelOpened
@@ -71,10 +72,10 @@ class Session:
     def begin(self) -> Iterator[AnyEvent | Answer]:
         """Open the study and, if asked to, run what is left of it.
 
-        A new study is made only when its model, corpus and question are known to be good.
+        A new study is made only when its question is known to be good.
         """
         if not (self.folder / "study.json").exists():
-            check_question(self.workspace)
+            self.workspace.check_question()
         self._study = Study.create(self.folder, self.settings)
         yield StudyReady(request=self.request.id, folder=str(self.folder.absolute()))
         self._measure_device()
@@ -82,7 +83,8 @@ class Session:
             self.workspace.on_best = BestPromptsTeller(self.workspace, self._study, self.engine.live)
             yield from run_study(self._study, self.workspace)
             return
-        for event in open_model_and_corpus(self._study, self.workspace):
+        opened = (open_model(self._study, self.workspace), open_corpus(self._study, self.workspace))
+        for event in chain(*opened):
             if not self._known(event):
                 yield self.log(event)
 
@@ -181,18 +183,6 @@ def open_study(engine: Engine, request: OpenStudy) -> Iterator[AnyEvent | Answer
         session.workspace.on_best = None
         if not session.is_open:
             engine.session = None
-
-
-def check_question(workspace: Workspace) -> None:
-    """Open model and corpus and look up what is asked for, so that a slip of the pen leaves no study behind.
-
-    Raises what they raise.
-    """
-    asked = workspace.settings
-    workspace.layers  # noqa: B018 (reads them)
-    workspace.tokens([*asked.token_texts, *asked.reject_tokens])
-    workspace.neurons([*asked.neurons, *asked.reject_neurons])
-    workspace.corpus  # noqa: B018 (opens it)
 
 
 def _asked(request: OpenStudy) -> tuple[Path, Settings]:

@@ -32,9 +32,13 @@ from headtorch.core.records import Half, HeadId, NeuronId, NextTokenNeuron, Prom
 from headtorch.core.study.study import Study
 
 
-def open_model_and_corpus(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
-    """What is studied, and a refusal when it is no longer what the study began with."""
+def open_model(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """Which model is studied, and a refusal when it is no longer the one that the study began with."""
     yield ModelOpened(facts=workspace.model.facts)
+
+
+def open_corpus(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """Which corpus is read, and a refusal when it is no longer the one that the study began with."""
     tokenized = workspace.corpus
     corpus = tokenized.corpus
     yield CorpusOpened(

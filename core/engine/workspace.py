@@ -17,6 +17,7 @@ from headtorch.core.analysis.trim import Place
 from headtorch.core.analysis.validity import Validator, context_row
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
+from headtorch.core.corpus.sources import find_source
 from headtorch.core.corpus.storage import corpora_folder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
 from headtorch.core.errors import AddressError, InputError, TokenError
@@ -88,6 +89,17 @@ class Workspace:
             watch=self.watch,
             on_best=self.on_best,
         )
+
+    def check_question(self) -> None:
+        """Look up what the settings ask for, before there is a study of it; the corpus is found, not yet read.
+
+        Raises what is raised for a model, layers, tokens, neurons or a corpus that are not there.
+        """
+        asked = self.settings
+        find_source(asked.corpus, asked.text_field)
+        self.layers  # noqa: B018 (reads them)
+        self.tokens([*asked.token_texts, *asked.reject_tokens])
+        self.neurons([*asked.neurons, *asked.reject_neurons])
 
     @cached_property
     def ranking(self) -> Ranking:

@@ -17,7 +17,7 @@ from planted import HEAD, LOOKED_UP, NEURON, SECOND_HEAD, TARGET, TRIGGER, plant
 from headtorch.core.engine.pipeline import STAGES, run_study
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError, Interrupted, StudyError
-from headtorch.core.events import AnyEvent, HeadScored, StageFinished, StageStarted
+from headtorch.core.events import AnyEvent, HeadScored, IndexReady, StageFinished, StageStarted
 from headtorch.core.explain.rule import Rule
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import Prompt
@@ -244,7 +244,7 @@ def test_a_changed_corpus_is_refused(letters: Letters, tmp_path: Path) -> None:
     settings = msgspec.structs.replace(letters.settings, corpus=str(folder))
     with Study.create("changed", settings) as study:
         events = run_study(study, Workspace(settings, model=planted_model()))
-        list(shown(events, until=lambda event: isinstance(event, StageFinished)))
+        list(shown(events, until=lambda event: isinstance(event, IndexReady)))
     before = findings(study.state)
     (folder / "000.txt").write_text("Today another text stands here.")
     with pytest.raises(StudyError, match="The corpus is not the one that the study changed began with"):

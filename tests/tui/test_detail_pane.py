@@ -43,7 +43,7 @@ from headtorch.tui.panes.detail.labels import labels_of
 from headtorch.tui.panes.detail.pane import PAGES, TABS
 from headtorch.tui.panes.figures import figure, fixed, percent, signed, small
 from headtorch.tui.panes.flow import flow, tail
-from headtorch.tui.session import Session, request_kind
+from headtorch.tui.session import Session
 
 pytestmark = pytest.mark.anyio
 
@@ -189,13 +189,12 @@ def test_waiting_and_failing_are_said(session: Session, kind: type, tab: str, wo
     session.selection.head = DAMPING
     assert working not in page(session, tab)
     request = kind(id=9, neuron=AN, head=DAMPING)
-    session.waiting[9] = request
+    session.requests.waiting[9] = request
     assert working in page(session, tab)
     session.selection.head = LOOKUP
     assert "…" not in page(session, tab)
     session.selection.head = DAMPING
-    del session.waiting[9]
-    session.failed[request_kind(request)] = "out of [b]luck\x1b"
+    session.requests.end(9, failure="out of [b]luck\x1b")
     assert failed in page(session, tab)
 
 
@@ -310,11 +309,11 @@ def test_the_sources_are_those_of_the_selected_prompt(session: Session) -> None:
 def test_sources_that_are_not_there_are_asked_for_or_unknown(session: Session) -> None:
     session.selection.head = PREVIOUS
     assert "is not known" in page(session, "Sources")
-    session.waiting[3] = ShadePrompts(id=3, neuron=AN, head=PREVIOUS)
+    session.requests.waiting[3] = ShadePrompts(id=3, neuron=AN, head=PREVIOUS)
     assert page(session, "Sources") == "Asking the engine …"
     session.take(sample_shading(head=None))
     assert page(session, "Sources") == "Asking the engine …"
-    session.failed[request_kind(session.waiting.pop(3))] = "no corpus"
+    session.requests.end(3, failure="no corpus")
     assert page(session, "Sources") == "What the tokens gave is not known: no corpus"
     session.selection.head, session.selection.prompt = LOOKUP, PROMPTS
     assert "A(" not in page(session, "Sources")

@@ -166,7 +166,7 @@ async def test_explain_and_ablate_ask_the_engine_once(folder: Path) -> None:
 @in_terminal
 async def test_stop_cancels_what_runs_and_says_when_nothing_does(folder: Path) -> None:
     async with running(folder) as (app, engine, pilot):
-        app.session.waiting.clear()
+        app.session.requests.waiting.clear()
         await pilot.press("ctrl+x")
         assert "Nothing is running" in notices(app)
         await pilot.press("e", "ctrl+x")

@@ -12,7 +12,6 @@ from headtorch.core.errors import ExplanationError, InputError
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
-    from headtorch.core.engine.workspace import Workspace
     from headtorch.core.events import ScoreGroup
     from headtorch.core.study.study import Study
 
@@ -107,7 +106,8 @@ def run(
     with progress_bars() as watch:
         workspace = Workspace(asked, device=device, watch=watch)
         if not (where / "study.json").exists():
-            _check_question(workspace)
+            workspace.check_question()
+            workspace.corpus  # noqa: B018 (read now, so that one which cannot be leaves no study behind)
         with Study.create(where, asked) as opened:
             for _ in run_study(opened, workspace, out=out):
                 pass
@@ -126,15 +126,6 @@ def _check_pattern(explanation: str) -> None:
             "A sentence cannot be scored by itself here; write a regular expression, such as "
             "--explanation 're: United$'."
         )
-
-
-def _check_question(workspace: Workspace) -> None:
-    """Open model and corpus and look up what is asked for, so that a slip of the pen leaves no study behind."""
-    asked = workspace.settings
-    workspace.layers  # noqa: B018 (reads them)
-    workspace.tokens([*asked.token_texts, *asked.reject_tokens])
-    workspace.neurons([*asked.neurons, *asked.reject_neurons])
-    workspace.corpus  # noqa: B018 (opens it)
 
 
 def results(study: Study) -> dict[str, object]:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from headtorch.tui.session import Session, Topic
+from headtorch.tui.session import Session
+from headtorch.tui.topics import Topic
 
 
 class Pane(Protocol):

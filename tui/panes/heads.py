@@ -21,7 +21,8 @@ from headtorch.tui.panes.figures import figure, fixed, percent, signed
 from headtorch.tui.panes.flow import flow, segments
 from headtorch.tui.panes.head_cells import WIDTHS, cells
 from headtorch.tui.panes.head_view import HeadView, head_view
-from headtorch.tui.session import Session, Topic
+from headtorch.tui.session import Session
+from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.rows import Rows
 
 HELP = """\

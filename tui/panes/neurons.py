@@ -16,7 +16,8 @@ from headtorch.tui.keymap import bindings
 from headtorch.tui.panes import neuron_columns as columns
 from headtorch.tui.panes.neuron_filter import matching
 from headtorch.tui.panes.neuron_table import COLUMNS, RANDOM, Column, Ints, NeuronTable, table_of, table_of_all
-from headtorch.tui.session import Session, Topic
+from headtorch.tui.session import Session
+from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.lines import Lines
 
 HELP = """\

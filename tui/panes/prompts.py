@@ -15,7 +15,8 @@ from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.prompt_rows import PromptRow, PromptRows, prompt_rows
-from headtorch.tui.session import Session, ShadingMode, Topic
+from headtorch.tui.session import Session, ShadingMode
+from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.cells import Piece, crop, fit, number
 from headtorch.tui.widgets.lines import Lines
 

@@ -34,12 +34,14 @@ from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
+from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.go_to import GoToScreen, Target
 from headtorch.tui.screens.note import NoteScreen
 from headtorch.tui.screens.prompt_line import PromptLine
 from headtorch.tui.screens.try_text import TryTextScreen
-from headtorch.tui.session import SHADING_MODES, Session, Topic
+from headtorch.tui.session import SHADING_MODES, Session
+from headtorch.tui.topics import EVERYTHING, Topic
 from headtorch.tui.widgets.breadcrumb import Breadcrumb
 from headtorch.tui.widgets.lines import Lines
 from headtorch.tui.widgets.progress_line import ProgressLine
@@ -103,7 +105,7 @@ class Workbench(Screen[None]):
 
     def draw_all(self) -> None:
         """Draw everything at once."""
-        self.changed(frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"}), now=True)
+        self.changed(EVERYTHING, now=True)
 
     def selected(self, topics: frozenset[Topic]) -> None:
         """Follow a new selection when the cursor rests: a held key moves the cursor alone, whatever hangs on it."""
@@ -307,8 +309,9 @@ class Workbench(Screen[None]):
         self.app.push_screen(TryTextScreen(chosen.neuron, head, probe, text=text, row=row))
 
     def _probe(self, neuron: NeuronId, head: HeadId | None, text: str, position: int | None) -> int:
-        number = self.session.new_id()
-        return self.session.ask(ProbeText(id=number, text=text, neuron=neuron, head=head, position=position))
+        return self.session.requests.ask(
+            ProbeText(id=UNNUMBERED, text=text, neuron=neuron, head=head, position=position)
+        )
 
     def action_document(self) -> None:
         """The whole document of the selected prompt."""
@@ -331,12 +334,12 @@ class Workbench(Screen[None]):
         for screen in self.app.screen_stack:
             if isinstance(screen, TryTextScreen):
                 screen.show_failure(request, text)
-            elif isinstance(screen, DocumentScreen) and not self.session.is_waiting(ReadDocument):
+            elif isinstance(screen, DocumentScreen) and not self.session.requests.is_waiting(ReadDocument):
                 screen.show_failure(text)
 
     def action_stop_work(self) -> None:
         """Cancel what runs."""
-        if not self.session.stop():
+        if not self.session.requests.stop():
             self._refuses("Nothing is running.")
 
     # notes, copies, report
@@ -406,11 +409,11 @@ class Workbench(Screen[None]):
     def _no_engine(self) -> str | None:
         if self.alarm is not None:
             return "The engine is not running; R starts it again."
-        if not self.session.ready and self.session.is_waiting(OpenStudy):
+        if not self.session.ready and self.session.requests.is_waiting(OpenStudy):
             return "The engine is still loading the model; a moment."
         if not self.session.ready:
             return "The study is not open; R tries again, P picks another."
         return None
 
     def _busy(self, kind: type[ExplainHead | AblateHead]) -> str | None:
-        return "That is being worked on already." if self.session.is_waiting(kind) else None
+        return "That is being worked on already." if self.session.requests.is_waiting(kind) else None

@@ -55,7 +55,7 @@ def crumbs(session: Session) -> list[str]:
     """Model, tokens, neuron, head: as deep as the user is."""
     settings, chosen = session.state.settings, session.selection
     if settings is None:
-        return ["opening the study"] if session.waiting else []
+        return ["opening the study"] if session.requests.waiting else []
     tokens = ", ".join(f'"{visible(text)}"' for text in settings.token_texts[:3])
     parts = [visible(settings.model.rstrip("/").rsplit("/", 1)[-1]), tokens or visible(f"layers {settings.layers}")]
     row = session.row()

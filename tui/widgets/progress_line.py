@@ -35,7 +35,7 @@ class ProgressLine(Widget):
 
     def show(self, session: Session, alarm: str | None = None) -> None:
         """Draw what the session holds now, where it differs; `alarm` is said instead of everything else."""
-        progress = session.progress if alarm is None and session.is_waiting(OpenStudy) else None
+        progress = session.progress if alarm is None and session.requests.is_waiting(OpenStudy) else None
         words = alarm or (words_for(session) if progress is None else "")
         shown = (words, alarm is not None, progress)
         if shown != self._shown:
@@ -80,10 +80,10 @@ def bar(progress: Progress, width: int, palette: Palette) -> Text:
 def words_for(session: Session) -> str:
     """What is waited for, or how the study stands."""
     for kind, words in _WAITING.items():
-        if session.is_waiting(kind):
+        if session.requests.is_waiting(kind):
             return words
     state = session.state
-    if not session.ready and any(kind == "OpenStudy" for kind, _ in session.failed):
+    if not session.ready and any(isinstance(request, OpenStudy) for request, _ in session.requests.failed):
         return "The study is not open in the engine; R tries again."
     if state.settings is None:
         return ""

@@ -24,7 +24,8 @@ from headtorch.tui.panes.detail.help import HELP
 from headtorch.tui.panes.detail.notes import notes
 from headtorch.tui.panes.detail.sources import sources
 from headtorch.tui.panes.flow import segments
-from headtorch.tui.session import Session, Topic
+from headtorch.tui.session import Session
+from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.rows import Rows
 
 Tab = Literal["Explanation", "Evidence", "Ablation", "Sources", "Notes"]

@@ -32,7 +32,7 @@ def sources(session: Session, width: int, palette: Palette) -> list[Text]:
     if shading is None or shading.head != head or prompt >= min(len(shading.tokens), len(shading.sources)):
         if failed := failure(session, ShadePrompts, neuron, head):
             return paragraph(f"What the tokens gave is not known: {failed}", width, palette.style("warning"))
-        asked = session.is_waiting(ShadePrompts)
+        asked = session.requests.is_waiting(ShadePrompts)
         said = "Asking the engine …" if asked else "What the tokens gave is not known: the engine has not said it."
         return paragraph(said, width, palette.style("quiet"))
     return [*_sums(session, shading, prompt, width, palette), Text(), *_table(shading, prompt, width, palette)]

@@ -20,7 +20,7 @@ def is_working(session: Session, kind: type[ExplainHead | AblateHead], neuron: N
     """Whether the engine is explaining, or ablating, this head."""
     return any(
         isinstance(request, kind) and request.neuron == neuron and request.head == head
-        for request in session.waiting.values()
+        for request in session.requests.waiting.values()
     )
 
 
@@ -30,8 +30,8 @@ def failure(
     """What the engine said when it last failed at this; empty where it did not."""
     said = [
         text
-        for (name, fields), text in session.failed.items()
-        if name == kind.__name__ and isinstance(fields, tuple) and fields[:2] == (neuron, head)
+        for request, text in session.requests.failed
+        if isinstance(request, kind) and request.neuron == neuron and request.head == head
     ]
     return visible(said[-1]) if said else ""
 

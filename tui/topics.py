@@ -1,0 +1,54 @@
+"""Which parts of the screen an event of the study changes."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from headtorch.core.events import (
+    AnyEvent,
+    BaselineCompared,
+    BestPrompts,
+    DeviceUse,
+    HeadAblated,
+    HeadActivityFound,
+    HeadExplained,
+    HeadsAttributed,
+    HeadScored,
+    NeuronsFound,
+    NeuronVisited,
+    Progress,
+    PromptsFound,
+    ScoresAdjusted,
+    StageFinished,
+    StageStarted,
+    ValidityMeasured,
+    Warned,
+)
+
+Topic = Literal["study", "neurons", "prompts", "heads", "detail", "progress"]
+EVERYTHING: frozenset[Topic] = frozenset({"study", "neurons", "prompts", "heads", "detail", "progress"})
+
+_TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
+    NeuronsFound: frozenset({"neurons", "prompts", "heads", "detail", "study"}),
+    NeuronVisited: frozenset({"neurons"}),
+    PromptsFound: frozenset({"prompts", "detail"}),
+    BestPrompts: frozenset({"prompts"}),
+    ValidityMeasured: frozenset({"neurons", "detail"}),
+    HeadsAttributed: frozenset({"heads", "detail", "prompts"}),
+    HeadActivityFound: frozenset({"heads", "prompts", "detail"}),
+    HeadExplained: frozenset({"detail", "heads"}),
+    HeadScored: frozenset({"neurons", "detail", "heads"}),
+    ScoresAdjusted: frozenset({"detail"}),
+    BaselineCompared: frozenset({"detail"}),
+    Warned: frozenset({"detail"}),
+    HeadAblated: frozenset({"detail"}),
+    Progress: frozenset({"progress"}),
+    DeviceUse: frozenset({"progress"}),
+    StageStarted: frozenset({"progress"}),
+    StageFinished: frozenset({"progress", "detail"}),
+}
+
+
+def topics_of(event: AnyEvent) -> frozenset[Topic]:
+    """The topics whose panes are drawn again after the event."""
+    return _TOPICS.get(type(event), frozenset({"study"}))
