@@ -10,6 +10,7 @@ HeadtorchError
 │   ├── ExplanationError    an explanation or regular expression that cannot be used
 │   └── StudyError          a study that is damaged, in use, or asks another question than this one
 ├── StorageError            the disk is full or a folder cannot be written; exit code 2
+├── BudgetReached           a further call to a language model could pass a cap of the user's; exit code 2
 └── Interrupted             the user stopped the work; it goes on from the last checkpoint; exit code 130
 """
 
@@ -56,6 +57,18 @@ class StudyError(InputError):
 
 class StorageError(HeadtorchError):
     """The disk is full, or a folder cannot be written."""
+
+
+class BudgetReached(HeadtorchError):
+    """A further call to a language model could pass a cap of the user's; what was answered is kept.
+
+    `for_now`: only because of calls under way, which count with the most that they may cost; there may be room again
+    when one of them has ended.
+    """
+
+    def __init__(self, message: str, *, for_now: bool = False) -> None:
+        super().__init__(message)
+        self.for_now = for_now
 
 
 class Interrupted(HeadtorchError):

@@ -329,3 +329,15 @@ class Ablation(Record, frozen=True, kw_only=True):
     ks: float | None  # two-sample Kolmogorov-Smirnov statistic of Δ log p, active against inactive
     ks_p: float | None
     lower: int = 0  # of the prompts, those from lower activation bins
+
+
+class PlannedCalls(Record, frozen=True, kw_only=True):
+    """Calls to one model, and what they would cost; tokens are estimates."""
+
+    model: str
+    base_url: str
+    calls: int  # not in the cache
+    cached: int
+    prompt_tokens: int
+    completion_tokens: int
+    cost: float | None  # in US dollars; None: the price is unknown

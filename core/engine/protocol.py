@@ -14,6 +14,7 @@ import msgspec
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, first_not_finite
 from headtorch.core.records import HeadId, Kind, NeuronId, Record
+from headtorch.core.records import PlannedCalls as PlannedCalls
 from headtorch.core.settings import LlmAccess, LlmSettings, Settings
 
 Replacement = Literal["zero", "mean"]
@@ -196,18 +197,6 @@ class Shading(Answer, frozen=True, kw_only=True):
     elsewhere: list[float]
     attention: list[list[float]]  # the head's pattern at the last token; empty without a head
     probability: list[float]
-
-
-class PlannedCalls(Record, frozen=True, kw_only=True):
-    """Calls to one model, and what they would cost; tokens are estimates."""
-
-    model: str
-    base_url: str
-    calls: int  # not in the cache
-    cached: int
-    prompt_tokens: int
-    completion_tokens: int
-    cost: float | None  # in US dollars; None: the price is unknown
 
 
 class CallsPlanned(Answer, frozen=True, kw_only=True):
