@@ -3,8 +3,9 @@
     python benchmarks/terminal.py [STUDY] [--busy]
 
 Runs the real program in a pseudo-terminal on a study (the newest without a name), with its engine loading the model
-beside it. Measured: the time to the first frame, bytes of an idle second, bytes of a cursor move, the time from a key
-to the last byte that it causes on the screen (with --busy while every core computes), and the time to quit.
+beside it. Measured: the time to the first frame, bytes of an idle second, the time from a key to the moved cursor and
+its bytes (with --busy while every core computes), the same for all that follows a cursor that rests (the other panes,
+then the shading), and the time to quit. What the terminal itself takes to draw is not in it.
 """
 
 from __future__ import annotations
@@ -22,8 +23,20 @@ import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 
-SETTLED = 0.03  # seconds without a byte that end an answer
+BURST = 0.02  # seconds without a byte that end a burst
+SETTLED = 0.6  # and all that a key brings, the engine's answers included
+
+
+@dataclass
+class Answer:
+    """Seconds from a key to the moved cursor and to the settled screen, and the bytes sent by then."""
+
+    moved: float
+    cursor_bytes: int
+    settled: float
+    all_bytes: int
 
 
 class Terminal:
@@ -55,16 +68,21 @@ class Terminal:
             found += self.read(0.01)
         return time.perf_counter() - self.started
 
-    def press(self, key: bytes) -> tuple[float, int]:
-        """Seconds until the screen shows what a key does, and how many bytes that takes."""
+    def press(self, key: bytes) -> Answer:
+        """What a key brings: the first burst of bytes is the cursor, then come the other panes."""
         begin = time.perf_counter()
         os.write(self.fd, key)
-        last, count, patience = begin, 0, 2.0
+        moved, of_cursor = self._burst(begin, BURST, 2.0)
+        settled, of_rest = self._burst(moved, SETTLED, SETTLED)
+        return Answer(moved - begin, of_cursor, settled - begin, of_cursor + of_rest)
+
+    def _burst(self, last: float, gap: float, patience: float) -> tuple[float, int]:
+        """When the last byte came before `gap` seconds without one, and how many came."""
+        count = 0
         while select.select([self.fd], [], [], patience)[0]:
             count += len(os.read(self.fd, 65_536))
-            last, patience = time.perf_counter(), SETTLED
-        self.read(0.6)  # what the engine adds when the cursor rests
-        return last - begin, count
+            last, patience = time.perf_counter(), gap
+        return last, count
 
     def quit(self) -> float:
         """Seconds from q to the end of the process."""
@@ -103,14 +121,20 @@ def measure(study: str, columns: int, rows: int, busy: bool) -> None:
     with busy_cores(busy):
         terminal.read(1)
         answers = [terminal.press(key) for key in (b"j", b"k") * 20]
-        seconds = sorted(time for time, _ in answers)
-        moves = [count for _, count in answers]
-    p50, p95 = seconds[len(seconds) // 2], seconds[int(len(seconds) * 0.95)]
+    cursor_bytes = [answer.cursor_bytes for answer in answers]
     sys.stdout.write(
         f"{columns}x{rows}{' busy' if busy else ''}: first frame {first:.2f} s, idle {idle:.0f} B/s, "
-        f"cursor move {statistics.median(moves):.0f} B (most {max(moves)}), "
-        f"key to screen p50 {p50 * 1e3:.0f} ms p95 {p95 * 1e3:.0f} ms, quit {terminal.quit():.2f} s\n"
+        f"cursor {statistics.median(cursor_bytes):.0f} B (most {max(cursor_bytes)}) "
+        f"after {milliseconds([answer.moved for answer in answers])}, "
+        f"everything {statistics.median(answer.all_bytes for answer in answers):.0f} B "
+        f"after {milliseconds([answer.settled for answer in answers])}, quit {terminal.quit():.2f} s\n"
     )
+
+
+def milliseconds(seconds: list[float]) -> str:
+    """The median and the 95th percentile."""
+    ordered = sorted(seconds)
+    return f"p50 {ordered[len(ordered) // 2] * 1e3:.0f} ms, p95 {ordered[int(len(ordered) * 0.95)] * 1e3:.0f} ms"
 
 
 def main() -> None:

@@ -6,6 +6,7 @@ import asyncio
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.app import App
@@ -48,7 +49,7 @@ class Engine(Protocol):
     def stop(self) -> None: ...
 
 
-EngineMaker = Callable[[Callable[[AnyMessage], None], Callable[[EngineExit], None]], Engine]
+EngineMaker = Callable[[Callable[[AnyMessage], object], Callable[[EngineExit], object]], Engine]
 
 
 class HeadtorchApp(App[None]):
@@ -76,7 +77,9 @@ class HeadtorchApp(App[None]):
             self.register_theme(self.themes.textual(name))
         wanted = theme or self.settings.theme
         self.theme = wanted if wanted in self.themes.names else self.themes.names[0]
-        self.engine: Engine = (engine or EngineClient)(self.hear, self.engine_ended)
+        # What goes wrong in the two is then the app's own failure, and seen, whoever reads the engine's messages.
+        hear, engine_ended = partial(self.call_later, self.hear), partial(self.call_later, self.engine_ended)
+        self.engine: Engine = (engine or EngineClient)(hear, engine_ended)
         self.session = Session(self.engine, on_notice=self.say)
         self._picked = None if study is None else PickResult(None, study, device)
         self._engine_runs = self._engine_died = False
@@ -187,7 +190,7 @@ class HeadtorchApp(App[None]):
     def engine_ended(self, how: EngineExit) -> None:
         """The engine died: say it and keep everything that was shown."""
         self._engine_runs, self._engine_died = False, True
-        unanswered = list(self.session.waiting)
+        unanswered = list(self.session.requests.waiting)
         topics = self.session.engine_ended()
         if self.workbench is not None:
             self.workbench.alarm = visible(f"R starts the engine again. {how}")

@@ -54,8 +54,8 @@ class EngineClient:
 
     def __init__(
         self,
-        on_message: Callable[[AnyMessage], None],
-        on_exit: Callable[[EngineExit], None],
+        on_message: Callable[[AnyMessage], object],
+        on_exit: Callable[[EngineExit], object],
         command: Sequence[str] | None = None,
         log: Path | None = None,
     ) -> None:

@@ -19,8 +19,8 @@ class FakeEngine:
 
     def __init__(
         self,
-        on_message: Callable[[AnyMessage], None],
-        on_exit: Callable[[EngineExit], None],
+        on_message: Callable[[AnyMessage], object],
+        on_exit: Callable[[EngineExit], object],
         command: object = None,
         log: Path | None = None,
     ) -> None:

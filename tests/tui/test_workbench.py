@@ -282,6 +282,15 @@ async def test_a_dead_engine_is_said_and_started_again(folder: Path) -> None:
 
 
 @in_terminal
+async def test_an_error_in_showing_a_message_is_not_silent(folder: Path) -> None:
+    with pytest.raises(ZeroDivisionError):
+        async with running(folder) as (app, engine, pilot):
+            app.session.take = lambda message: 1 // 0  # type: ignore[method-assign, assignment]
+            engine.emit(RequestDone(request=99, seconds=0.1))
+            await pilot.pause()
+
+
+@in_terminal
 async def test_a_study_that_the_engine_refused_can_be_opened_again(folder: Path) -> None:
     async with running(folder, ready=False) as (app, engine, pilot):
         engine.emit(RequestFailed(request=engine.sent(OpenStudy)[-1].id, message="Another process writes it."))
