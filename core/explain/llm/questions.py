@@ -67,6 +67,7 @@ class Unanswered:
 
     reason: str
     final: bool = False
+    usage: Usage | None = None  # what was spent all the same, where the endpoint counted it
 
 
 Reply = Answer | Unanswered
