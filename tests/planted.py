@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -61,8 +62,12 @@ DocumentKind = Literal["treaty", "flag", "both", "neither"]
 
 
 def planted_tokenizer() -> PreTrainedTokenizerFast:
-    """Whole words, each with its leading space (" treaty"); openers without one."""
-    tokens = [START, UNKNOWN, ".", TRIGGER, LOOKED_UP, TARGET, *FLAGS, *OPENERS, *(f" {word}" for word in WORDS)]
+    return word_tokenizer([TRIGGER, LOOKED_UP, TARGET, *FLAGS])
+
+
+def word_tokenizer(special: Sequence[str]) -> PreTrainedTokenizerFast:
+    """Whole words, each with its leading space (" treaty"), those in `special` among them; openers without one."""
+    tokens = [START, UNKNOWN, ".", *special, *OPENERS, *(f" {word}" for word in WORDS)]
     vocabulary = {token: index for index, token in enumerate(dict.fromkeys(tokens))}
     tokenizer = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
     tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(r" ?[^\s.]+|\."), "isolated")
@@ -142,6 +147,13 @@ def _plant_neuron(hf: GPT2LMHeadModel, space: _Space) -> None:
     mlp.c_proj.weight[NEURON.index] = (WRITE * space.states).float()
 
 
+def random_matrices(hf: GPT2LMHeadModel, size: float, generator: torch.Generator) -> None:
+    """Draw every weight matrix of the blocks from a normal distribution of standard deviation `size`."""
+    for name, parameter in hf.named_parameters():
+        if ".h." in name and parameter.ndim == 2:
+            parameter.copy_(size * torch.randn(parameter.shape, generator=generator))
+
+
 def planted_hf(noise: float = 1.0, seed: int = 0) -> GPT2LMHeadModel:
     """The planted model; `noise` scales the weights of all other heads and neurons (0: the closed form is exact)."""
     tokenizer, generator = planted_tokenizer(), torch.Generator().manual_seed(seed)
@@ -151,9 +163,7 @@ def planted_hf(noise: float = 1.0, seed: int = 0) -> GPT2LMHeadModel:
     hf = GPT2LMHeadModel(config).float().eval()
     space = _Space.draw(generator)
     with torch.no_grad():
-        for name, parameter in hf.named_parameters():
-            if ".h." in name and parameter.ndim == 2:
-                parameter.copy_(0.04 * noise * torch.randn(parameter.shape, generator=generator))
+        random_matrices(hf, 0.04 * noise, generator)
         hf.transformer.wte.weight.copy_(_embeddings(space, tokenizer, generator))
         hf.transformer.wpe.weight.copy_(_positions(space))
         hf.transformer.ln_f.weight.fill_(FINAL_GAIN)
