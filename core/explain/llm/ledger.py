@@ -16,7 +16,7 @@ from headtorch.core.errors import BudgetReached
 from headtorch.core.events import CallsMade, Spending
 from headtorch.core.explain.llm.cache import answer_key, normal_url
 from headtorch.core.explain.llm.prices import price_of
-from headtorch.core.explain.llm.questions import Answer, Question, Reply
+from headtorch.core.explain.llm.questions import Answer, Question, Reply, Usage
 from headtorch.core.records import PlannedCalls
 from headtorch.core.settings import Price
 from headtorch.core.text import visible
@@ -134,11 +134,11 @@ class Ledger:
         )
 
     def settle(self, question: Question, reply: Reply, *, lost: int = 0) -> None:
-        """Replace the reservation of a question by what its answer did cost; a cached or missing one costs nothing.
+        """Replace the reservation of a question by what its answer did cost.
 
-        `lost` counts calls for it that broke off while the endpoint was at work, and so may have been charged: each
-        must have been reserved, and counts with the most that it may have cost. Tokens that the endpoint did not count
-        are estimates.
+        A cached answer costs nothing, a missing one what the endpoint counted for it, if anything. `lost` counts calls
+        for it that broke off while the endpoint was at work, and so may have been charged: each must have been
+        reserved, and counts with the most that it may have cost. Tokens that the endpoint did not count are estimates.
         """
         with self._lock:
             self._release(question, 1 + lost)
@@ -149,20 +149,21 @@ class Ledger:
                 account.counted = False
             if not isinstance(reply, Answer):
                 account.unanswered += 1
+                if reply.usage is not None:  # a refusal or a cut answer was paid for
+                    self._charge(account, question, reply.usage)
             elif reply.cached:
                 account.cached += 1
             else:
                 account.calls += 1
-                self._charge(account, question, reply)
+                self._charge(account, question, reply.usage, reply.text)
 
-    def _charge(self, account: _Account, question: Question, answer: Answer) -> None:
-        usage = answer.usage
+    def _charge(self, account: _Account, question: Question, usage: Usage, text: str = "") -> None:
         if usage.known:
             account.prompt_tokens += max(0, usage.prompt_tokens)
             account.completion_tokens += max(0, usage.completion_tokens)
             return
         account.prompt_tokens += max(usage.prompt_tokens, prompt_tokens(question))
-        account.completion_tokens += max(usage.completion_tokens, estimate_tokens(answer.text))
+        account.completion_tokens += max(usage.completion_tokens, estimate_tokens(text))
         account.counted = False
 
     def total(self) -> Spending:
