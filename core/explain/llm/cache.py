@@ -94,6 +94,7 @@ class AnswerCache:
         self.folder = answers_folder() if folder is None else folder.expanduser().absolute()
         self.size_limit = size_limit
         self.problem: str | None = None
+        self._beyond_repair = False
         self._database: Database | None = None
         self._database = self._guarded(self._open, None)
 
@@ -144,12 +145,14 @@ class AnswerCache:
         return self._with(remove, 0)
 
     def clear(self) -> int:
-        """Remove every answer, and a database that cannot be read; how many answers went, as far as known."""
+        """Remove every answer and give how many there were; a database that cannot be used goes and begins anew."""
         removed = self._with(lambda database: int(database.clear()), 0)
-        if self.problem is not None and _is_safe(self.folder):
+        if self._beyond_repair:
             for name in _FILES:
                 with suppress(OSError):
                     (self.folder / name).unlink()
+            self.problem, self._beyond_repair = None, False
+            self._database = self._guarded(self._open, None)
         return removed
 
     def close(self) -> None:
@@ -177,12 +180,11 @@ class AnswerCache:
         """What `work` gives; after a fault the cache is out of use, and `problem` says why."""
         try:
             return work()
-        except StorageError as error:
+        except StorageError as error:  # of the folder, in which nothing is touched then
             said = str(error)
-        except (sqlite3.Error, OSError, Timeout) as error:
+        except Exception as error:  # SQLite's, the system's, and what a changed table of settings ends in
             said = f"{visible(str(self.folder))} {_fault(error)}"
-        except Exception as error:  # a changed table of settings ends in any of Python's own
-            said = f"{visible(str(self.folder))} is damaged ({type(error).__name__}; headtorch cache clear empties it)"
+            self._beyond_repair = not _is_busy(error)
         self.problem = f"{said}: answers of language models are not kept."
         self._database = None
         return otherwise
@@ -191,43 +193,51 @@ class AnswerCache:
 def private_folder(folder: Path) -> None:
     """Make a folder that only its owner can enter, or tighten the one that is there.
 
-    Raises StorageError for a link, for a folder of somebody else's, and for one that cannot be made.
+    Raises StorageError for a link, for what is somebody else's, and for a folder that cannot be made.
     """
     shown = visible(str(folder))
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
-        found = folder.lstat()
-        if not stat.S_ISDIR(found.st_mode):
-            kind = "a link" if stat.S_ISLNK(found.st_mode) else "a file"
+        if not stat.S_ISDIR(folder.lstat().st_mode):
+            kind = "a link" if folder.is_symlink() else "a file"
             raise StorageError(f"{shown} is {kind} and must be a folder; remove it, or set HEADTORCH_CACHE")
-        if os.name != "posix":
-            return
-        if found.st_uid != os.geteuid():
-            raise StorageError(f"{shown} belongs to another user; set HEADTORCH_CACHE to a folder of your own")
-        if found.st_mode & 0o077:
-            folder.chmod(0o700)
-        if any((folder / name).is_symlink() for name in _FILES):
-            raise StorageError(f"{shown} holds a link in place of its database; remove the link")
+        if os.name == "posix":
+            _tighten(folder, shown)
     except OSError as error:
         raise StorageError(f"{shown} cannot be used ({error.strerror})") from error
 
 
-def _is_safe(folder: Path) -> bool:
+def _tighten(folder: Path, shown: str) -> None:
+    descriptor = os.open(
+        folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW
+    )  # the folder looked at is the one changed
     try:
-        private_folder(folder)
-    except StorageError:
-        return False
-    return True
+        found = os.fstat(descriptor)
+        if found.st_uid != os.geteuid():
+            raise StorageError(f"{shown} belongs to another user; set HEADTORCH_CACHE to a folder of your own")
+        if found.st_mode & 0o077:
+            os.fchmod(descriptor, 0o700)
+    finally:
+        os.close(descriptor)
+    for name in _FILES:  # put there by somebody else while the folder was open to others
+        with suppress(FileNotFoundError):
+            held = (folder / name).lstat()
+            if not stat.S_ISREG(held.st_mode) or held.st_uid != os.geteuid():
+                raise StorageError(f"{folder / name} is a link or another user's; remove it")
+
+
+def _is_busy(error: Exception) -> bool:
+    return isinstance(error, Timeout) or (isinstance(error, sqlite3.Error) and "locked" in str(error))
 
 
 def _fault(error: Exception) -> str:
-    if isinstance(error, Timeout) or "locked" in str(error):
+    if _is_busy(error):
         return "is held by another process"
     if isinstance(error, OSError):
         return f"cannot be used ({error.strerror})"
-    said = str(error)
+    said = str(error) if isinstance(error, sqlite3.Error) else type(error).__name__
     if "full" in said:
         return "is on a full disk"
     if "readonly" in said or "unable to open" in said or "I/O error" in said:

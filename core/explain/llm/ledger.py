@@ -15,11 +15,10 @@ import msgspec
 from headtorch.core.errors import BudgetReached
 from headtorch.core.events import CallsMade, Spending
 from headtorch.core.explain.llm.cache import answer_key, normal_url
-from headtorch.core.explain.llm.prices import price_of
+from headtorch.core.explain.llm.prices import price_of, unknown_price
 from headtorch.core.explain.llm.questions import Answer, Question, Reply, Usage
 from headtorch.core.records import PlannedCalls
 from headtorch.core.settings import Price
-from headtorch.core.text import visible
 
 _MESSAGE_TOKENS = 8  # of the marks round one message
 _CALL_TOKENS = 40  # of what a chat template adds to a conversation
@@ -30,7 +29,9 @@ def estimate_tokens(text: str) -> int:
     """About how many tokens a text is to any model's tokenizer, rather too many than too few.
 
     A rule of thumb: a word is a token for every 6 letters begun, a number one for every 2 digits, every other sign
-    one, a character beyond ASCII one for every 2 bytes; single spaces belong to the word behind them.
+    one, a character beyond ASCII one for every 2 bytes; single spaces belong to the word behind them. Against the
+    tokenizers of GPT-4, Claude and DeepSeek: a tenth to a quarter too many for English, up to a third too few for
+    German, up to three times as many for Chinese.
     """
     return sum(map(_piece_tokens, _PIECES.findall(text)))
 
@@ -61,6 +62,15 @@ class _Account:
     def cost(self) -> float | None:
         used = self.prompt_tokens or self.completion_tokens
         return cost_of(self.price, self.prompt_tokens, self.completion_tokens) if used else 0.0
+
+    def charge(self, question: Question, usage: Usage, text: str = "") -> None:
+        if usage.known:
+            self.prompt_tokens += max(0, usage.prompt_tokens)
+            self.completion_tokens += max(0, usage.completion_tokens)
+            return
+        self.prompt_tokens += max(usage.prompt_tokens, prompt_tokens(question))
+        self.completion_tokens += max(usage.completion_tokens, estimate_tokens(text))
+        self.counted = False
 
     def made(self) -> CallsMade:
         return CallsMade(
@@ -113,7 +123,7 @@ class Ledger:
             if self._max_calls is not None and self._sent + 1 > self._max_calls:
                 raise BudgetReached(
                     f"The cap of {_calls(self._max_calls)} is reached; what was answered is kept. "
-                    "Run again with a higher --max-calls to go on."
+                    "Run again with a higher max_calls to go on."
                 )
             if self._max_cost is not None:
                 self._check_cost(self._max_cost, most)
@@ -126,10 +136,10 @@ class Ledger:
         spent = self._spent()
         if spent + self._reserved + most <= cap:
             return
-        open_calls = f", calls under way up to {dollars(self._reserved)}" if self._held else ""
+        open_calls = f", calls under way may cost {dollars(self._reserved)}" if self._held else ""
         raise BudgetReached(
-            f"The cap of {dollars(cap)} could be passed: {dollars(spent)} are spent{open_calls}, and the next call may "
-            f"cost up to {dollars(most)}. What was answered is kept; run again with a higher --max-cost to go on.",
+            f"The cap of {dollars(cap)} could be passed: {dollars(spent)} is spent{open_calls}, and the next call may "
+            f"cost up to {dollars(most)}. What was answered is kept; run again with a higher max_cost to go on.",
             for_now=bool(self._held) and spent + most <= cap,
         )
 
@@ -259,15 +269,6 @@ def cost_of(price: Price | None, prompt: int, completion: int) -> float | None:
 def dollars(amount: float) -> str:
     """An amount to read; cents and below where it is small."""
     return f"${amount:.2f}" if amount >= 1 or amount == 0 else f"${amount:.2g}"
-
-
-def unknown_price(model: str) -> str:
-    """What to do where the cost is capped and a price is missing."""
-    shown = visible(model)
-    return (
-        f"The price of {shown} is unknown, so --max-cost cannot hold; add it to prices.toml beside config.toml, in "
-        f'US dollars per million tokens, as ["{shown}"] with prompt = 0.0 and completion = 0.0 for a free one.'
-    )
 
 
 def _calls(number: int) -> str:

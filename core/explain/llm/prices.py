@@ -52,6 +52,15 @@ def read_prices(path: Path) -> tuple[dict[str, Price], list[str]]:
     return prices, problems
 
 
+def unknown_price(model: str) -> str:
+    """What to do where the cost is capped and a model's price is missing."""
+    return (
+        f"The price of {visible(model)} is unknown, so a cap on the cost cannot hold: add it to {FILE} beside "
+        f'config.toml as ["{visible(model)}"] with its prompt and its completion in US dollars per million tokens '
+        "(0 where it is free), or ask without max_cost."
+    )
+
+
 def _wrong(entry: object) -> str | None:
     if not isinstance(entry, dict):
         return "should be a table with prompt and completion, under the model's name in brackets and quotes"
