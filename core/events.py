@@ -205,6 +205,7 @@ class ScoresAdjusted(DurableEvent, frozen=True, kw_only=True):
     method: str
     tests: int
     adjusted: list[AdjustedP]
+    explainer: str | None = None  # None: the study's own
 
 
 class HeadAblated(DurableEvent, frozen=True, kw_only=True):

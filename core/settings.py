@@ -90,6 +90,11 @@ class Settings(Record, frozen=True, kw_only=True):
     reject_neurons: tuple[str, ...] = ()  # addresses never taken
     reject_tokens: tuple[str, ...] = ()  # tokens never taken
 
+    @property
+    def explainer_name(self) -> str:
+        """What the explanations are signed with: "rules", "me", or "llm:" and the model's name."""
+        return f"llm:{self.llm.model}" if self.explainer == "llm" and self.llm is not None else self.explainer
+
 
 def changed_settings(before: Settings, after: Settings) -> list[str]:
     """The names of the settings that differ."""

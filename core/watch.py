@@ -18,5 +18,9 @@ class Watch:
     def checkpoint(self) -> None:
         """Return to go on; raise `Interrupted` to stop here with everything kept."""
 
+    def waiting(self) -> None:
+        """As `checkpoint`, while the work waits for somebody else with nothing half done: other work may go first."""
+        self.checkpoint()
+
 
 SILENT = Watch()

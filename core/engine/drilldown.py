@@ -10,19 +10,24 @@ import numpy as np
 from headtorch.core.analysis.ablation import ablate_heads, ablation_record
 from headtorch.core.analysis.activity import active_heads, head_activities
 from headtorch.core.analysis.lookup import check_feeds
-from headtorch.core.engine import judging, stages
+from headtorch.core.engine import stages
+from headtorch.core.engine.ablating import ABLATED_PROMPTS
+from headtorch.core.engine.explaining import explain_heads
+from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.pipeline import STAGES
-from headtorch.core.engine.protocol import AblateHead, ExplainHead, VisitNeuron
+from headtorch.core.engine.planning import planned_questions
+from headtorch.core.engine.protocol import AblateHead, Answer, CallsPlanned, ExplainHead, PlanCalls, VisitNeuron
+from headtorch.core.engine.scoring import score_heads
 from headtorch.core.engine.session import Session
+from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import ExplanationError, InputError
 from headtorch.core.events import (
     AnyEvent,
     HeadAblated,
-    HeadActivityFound,
     HeadExplained,
-    HeadScored,
     NeuronVisited,
 )
+from headtorch.core.explain.llm.questions import texts_sent
 from headtorch.core.records import HeadActivity, HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import Arrays
@@ -36,8 +41,8 @@ class OneNeuron(Study):
     Arrays go to the study itself; events do not, that is the caller's.
     """
 
-    def __init__(self, study: Study, row: NextTokenNeuron, settings: Settings | None = None) -> None:
-        super().__init__(study.folder, settings or study.settings, _only(study.state, row))
+    def __init__(self, study: Study, row: NextTokenNeuron) -> None:
+        super().__init__(study.folder, study.settings, _only(study.state, row))
         self._whole = study
 
     def save_arrays(self, arrays: Arrays) -> str:
@@ -81,40 +86,65 @@ def visit(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
 
 def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
     """Explain one head and score what is said on unseen prompts; the study's own family of tests stays as it is."""
-    study, neuron, head = session.study, request.neuron, request.head
+    models = session.models(request.access)
+    method = method_of(_asked(session, request), models)
+    yield from _known(session, request.neuron, request.head)
+    alone, activity = _alone(session, request, method)
+    events = models.accounted(_explained_and_scored(alone, session.workspace, method, activity))
+    for event in events:
+        yield session.log(event)
+
+
+def _explained_and_scored(
+    study: Study, workspace: Workspace, method: Method, activity: HeadActivity
+) -> Iterator[AnyEvent]:
+    for event in explain_heads(study, workspace, method, [activity]):
+        study.state.apply(event)
+        yield event
+        if isinstance(event, HeadExplained):
+            yield from score_heads(study, workspace, method, [activity])
+
+
+def plan_calls(session: Session, request: PlanCalls) -> Iterator[AnyEvent | Answer]:
+    """What explaining and scoring the head would ask of language models; nothing is asked."""
+    wanted = request.head
+    models = session.models(wanted.access)
+    method = method_of(_asked(session, wanted), models)
+    yield from _known(session, wanted.neuron, wanted.head)
+    alone, activity = _alone(session, wanted, method)
+    asked = planned_questions(alone, session.workspace, method, [activity], [activity])
+    plans = models.ledger.estimate(asked, models.cache.get) if asked else []
+    to_judge = [one for one in asked if one.schema != asked[0].schema]
+    examples = texts_sent([*asked[:1], *to_judge[:1]])
+    yield CallsPlanned(request=request.id, plans=plans, examples=examples)
+
+
+def _asked(session: Session, request: ExplainHead) -> Settings:
+    """The study's settings with the explainer of the request; raises ExplanationError without an explanation."""
     if request.explainer == "me" and not request.explanation:
         raise ExplanationError("There is no explanation to score; write a regular expression, such as re: United$.")
-    yield from _known(session, neuron, head)
-    said = request.explanation if request.explainer == "me" else None
-    settings = msgspec.structs.replace(study.settings, explainer=request.explainer, explanation=said)
-    judging.explainer_of(settings)
-    activity = activity_of(session, neuron, head)
-    alone = OneNeuron(study, session.row_of(neuron), settings)
-    alone.state.activity[neuron] = _with_heads(study.state.activity[neuron], [activity])
-    for event in judging.explain(alone, session.workspace):
-        if isinstance(event, HeadExplained):
-            yield session.log(event)
-            alone.state.apply(event)
-    others = _explained_beside(study, activity, request.explainer)
-    alone.state.activity[neuron] = _with_heads(study.state.activity[neuron], [activity, *others])
+    settings = session.study.settings
+    return msgspec.structs.replace(
+        settings,
+        explainer=request.explainer,
+        explanation=request.explanation if request.explainer == "me" else None,
+        llm=request.llm or settings.llm,
+    )
+
+
+def _alone(session: Session, request: ExplainHead, method: Method) -> tuple[OneNeuron, HeadActivity]:
+    """The study as if the head were the only one worth explaining, beside those that stand as a control."""
+    study, neuron, name = session.study, request.neuron, method.explainer.name
+    activity = activity_of(session, neuron, request.head)
+    alone = OneNeuron(study, session.row_of(neuron))
+    found = study.state.activity[neuron]
+    explained = [one for one in found.heads if (neuron, one.head, name) in study.state.explanations]
+    others = [one for one in explained if one.head != activity.head]
+    alone.state.activity[neuron] = msgspec.structs.replace(found, heads=[activity, *others])
     for other in others:
-        key = (neuron, other.head, request.explainer)
+        key = (neuron, other.head, name)
         alone.state.explanations[key] = study.state.explanations[key]
-    for event in judging.score(alone, session.workspace):
-        if isinstance(event, HeadScored) and event.score.head == head:
-            yield session.log(event)
-            return
-
-
-def _explained_beside(study: Study, activity: HeadActivity, explainer: str) -> list[HeadActivity]:
-    """Other heads of the neuron with an explanation: the control for this one."""
-    heads = study.state.activity[activity.neuron].heads
-    explained = [one for one in heads if (one.neuron, one.head, explainer) in study.state.explanations]
-    return [one for one in explained if one.head != activity.head][: judging.OTHERS]
-
-
-def _with_heads(found: HeadActivityFound, heads: list[HeadActivity]) -> HeadActivityFound:
-    return msgspec.structs.replace(found, heads=heads)
+    return alone, activity
 
 
 def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
@@ -123,9 +153,7 @@ def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
     yield from _known(session, neuron, head)
     row = session.row_of(neuron)
     prompts, active = _labels(session, neuron, head)
-    chosen = [
-        i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[: judging.ABLATED_PROMPTS]
-    ]
+    chosen = [i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[:ABLATED_PROMPTS]]
     change = ablate_heads(
         session.workspace.model,
         [session.workspace.row(prompts[i].document, prompts[i].position) for i in chosen],

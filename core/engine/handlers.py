@@ -14,6 +14,7 @@ from headtorch.core.engine.protocol import (
     FindHeadRoles,
     ListNeurons,
     NeuronList,
+    PlanCalls,
     ProbeText,
     ReadDocument,
     ShadePrompts,
@@ -43,6 +44,8 @@ def answer(engine: Engine, request: AnyRequest) -> Iterator[AnyEvent | Answer]:
             yield from shading.shade_prompts(session, request)
         case ExplainHead():
             yield from drilldown.explain_head(session, request)
+        case PlanCalls():
+            yield from drilldown.plan_calls(session, request)
         case AblateHead():
             yield from drilldown.ablate_head(session, request)
         case FindHeadRoles():

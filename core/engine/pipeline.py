@@ -6,13 +6,20 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from headtorch.core.engine import judging, stages
+from headtorch.core.engine import stages
+from headtorch.core.engine.ablating import ablate
+from headtorch.core.engine.comparing import compare
 from headtorch.core.engine.contrast import contrast
+from headtorch.core.engine.explaining import explain, explain_heads, without_explanation
+from headtorch.core.engine.method import Method, method_of
+from headtorch.core.engine.planning import ask_leave
+from headtorch.core.engine.scoring import score, score_heads, without_judgement
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
 from headtorch.core.settings import Settings
 from headtorch.core.study.report import write_report
+from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
 Stage = Callable[[Study, Workspace], Iterator[AnyEvent]]
@@ -24,33 +31,64 @@ STAGES: dict[str, Stage] = {
     "validity": stages.validate,
     "attribute": stages.attribute_heads,
     "contrast": contrast,
-    "explain": judging.explain,
-    "score": judging.score,
-    "ablate": judging.ablate,
+    "explain": explain,
+    "score": score,
+    "ablate": ablate,
 }
+ASKING = ("explain", "score", "ablate")  # gone through again for heads that were left unanswered
 
 
 def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) -> Iterator[AnyEvent]:
     """Run what is not done yet of a study that is open for writing, and write its report into `out`.
 
     Every event is on the disk when it is yielded. A stage that was interrupted starts again; finished ones are passed
-    over. Raises what the stages raise; the study then holds all that was yielded. Settings that could not be carried
-    through raise InputError before any work.
+    over, but for heads that a language model left unanswered. Raises what the stages raise; the study then holds all
+    that was yielded. Settings that could not be carried through raise InputError before any work.
     """
     started = time.monotonic()
-    left = [name for name in STAGES if not study.state.is_done(name)]
+    left = stages_left(study.state)
     if left:
-        _check(study.settings)
+        method = check(study.settings, workspace)
         yield from _logged(study, stages.open_model(study, workspace))
     for name in left:
         workspace.watch.checkpoint()
         if name == _first_to_read(left):
             yield from _logged(study, stages.open_corpus(study, workspace))
+        if name == _first_to_ask(left):
+            ask_leave(study, workspace, method)
         yield from _run_stage(study, name, STAGES[name](study, workspace))
-    paths = write_report(study, out)
-    yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
+    yield from report_study(study, out)
     if study.state.finished is None:
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
+
+
+def report_study(study: Study, out: Path | None = None) -> Iterator[AnyEvent]:
+    """Write the report of what the study knows."""
+    paths = write_report(study, out)
+    yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
+
+
+def stages_left(state: StudyState) -> list[str]:
+    """The stages that are not done, and those that would ask again for heads that were left unanswered."""
+    own = state.settings.explainer_name if state.settings is not None else "rules"
+    family = {(one.neuron, one.head, own) for one in state.explainable()}
+    again = ASKING if family & state.unanswered.keys() else ()
+    return [name for name in STAGES if name in again or not state.is_done(name)]
+
+
+def explain_study(study: Study, workspace: Workspace, settings: Settings) -> Iterator[AnyEvent]:
+    """Explain and score the study's heads by another explainer than its own, as far as that is not done yet.
+
+    `settings` are the study's but for the explainer. Every event is on the disk when it is yielded.
+    """
+    method = method_of(settings, workspace.llm)
+    ask_leave(study, workspace, method)
+    unexplained = without_explanation(study.state, method)
+    yield from _logged(study, workspace.llm.accounted(explain_heads(study, workspace, method, unexplained)))
+    unjudged = without_judgement(study.state, method)
+    yield from _logged(study, workspace.llm.accounted(score_heads(study, workspace, method, unjudged)))
+    yield from _logged(study, compare(study, method.explainer.name))
+    yield from report_study(study)
 
 
 def _first_to_read(left: list[str]) -> str | None:
@@ -58,13 +96,18 @@ def _first_to_read(left: list[str]) -> str | None:
     return next((name for name in left if name != "discover"), None)
 
 
-def _check(settings: Settings) -> None:
-    judging.explainer_of(settings)
+def _first_to_ask(left: list[str]) -> str | None:
+    return next((name for name in left if name in ("explain", "score")), None)
+
+
+def check(settings: Settings, workspace: Workspace) -> Method:
+    """How the study's heads are explained; raises InputError for settings that could not be carried through."""
     if settings.attribution == "dot" and settings.activity == "baseline":
         raise InputError(
             "The baseline of a head is measured in direct attribution, not in dot products; choose the activity rule "
             "paper, top-k or share, or attribution direct."
         )
+    return method_of(settings, workspace.llm)
 
 
 def _run_stage(study: Study, name: str, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:

@@ -15,6 +15,7 @@ from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.interventions import Means, mean_head_outputs
 from headtorch.core.engine.best_prompts import BestPromptsTeller
 from headtorch.core.engine.devices import DeviceMeter
+from headtorch.core.engine.language_models import LanguageModels
 from headtorch.core.engine.memory import make_room
 from headtorch.core.engine.pipeline import STAGES, run_study
 from headtorch.core.engine.protocol import Answer, OpenStudy, StudyReady
@@ -24,7 +25,7 @@ from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ModelOpened
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId, NextTokenNeuron
-from headtorch.core.settings import Settings
+from headtorch.core.settings import LlmAccess, Settings
 from headtorch.core.study.places import default_name, resolve
 from headtorch.core.study.study import Study, read_study_file
 
@@ -46,7 +47,12 @@ class Session:
         self.folder, self.settings = _asked(request)
         model = before.loaded_model if before is not None and before.source == self.source else None
         self.workspace = Workspace(self.settings, device=request.device, watch=engine, model=model)
+        self.workspace.llm = self.models(request.access)
         self._study: Study | None = None
+
+    def models(self, access: LlmAccess) -> LanguageModels:
+        """The language models as one request reaches them."""
+        return LanguageModels(access, watch=self.engine, tell=self.engine.live)
 
     @property
     def source(self) -> tuple[object, ...]:

@@ -20,6 +20,7 @@ from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.sources import find_source
 from headtorch.core.corpus.storage import corpora_folder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
+from headtorch.core.engine.language_models import LanguageModels
 from headtorch.core.errors import AddressError, InputError, TokenError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
@@ -40,6 +41,7 @@ class Workspace:
         self.settings = settings
         self.device = device
         self.watch = watch
+        self.llm = LanguageModels(watch=watch)  # replaced where somebody says how language models are reached
         self.on_best: Callable[[BestSoFar], None] | None = None  # hears of the best places while a scan goes on
         if model is not None:
             self.model = model

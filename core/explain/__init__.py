@@ -4,4 +4,6 @@ protocol: what an explainer and a judge are, and the examples that an explainer 
 rules: the offline explainer; rule, features, lexicon and search are its parts
 me: the researcher's own sentence or regular expression
 judge: the judge that needs no model
+cases: which prompts a judge is shown, and the controls
+llm: a language model as explainer and as judge
 """

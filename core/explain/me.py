@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import regex
 
 from headtorch.core.errors import ExplanationError
-from headtorch.core.explain.protocol import Example
-from headtorch.core.records import Explanation, HeadId, NeuronId
+from headtorch.core.explain.protocol import ExplainTask
+from headtorch.core.records import Explanation
 
 PATTERN_PREFIX = "re:"
 MAX_PATTERN = 500
@@ -60,7 +60,11 @@ class MeExplainer:
         elif len(self.text) > MAX_SENTENCE:
             raise ExplanationError(f"The explanation has {len(self.text)} characters; {MAX_SENTENCE} is the limit.")
 
-    def explain(self, neuron: NeuronId, head: HeadId, examples: Sequence[Example], *, target: str = "") -> Explanation:
-        """The researcher's own words; a regular expression is also the rule that judges."""
+    def explain_all(self, tasks: Sequence[ExplainTask]) -> Iterator[Explanation]:
+        """The researcher's own words for each head; a regular expression is also the rule that judges."""
+        return map(self.explain, tasks)
+
+    def explain(self, task: ExplainTask) -> Explanation:
+        """The same words, whatever the examples are."""
         rule = self.text if self.is_pattern else None
-        return Explanation(neuron=neuron, head=head, explainer="me", text=self.text, rule=rule)
+        return Explanation(neuron=task.neuron, head=task.head, explainer=self.name, text=self.text, rule=rule)

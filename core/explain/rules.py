@@ -6,17 +6,17 @@ It finds a short rule over visible features of the text up to the firing token, 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
 from headtorch.core.analysis.statistics import balanced_accuracy
 from headtorch.core.explain.features import FeatureTable, feature_table
-from headtorch.core.explain.protocol import Example
+from headtorch.core.explain.protocol import Example, ExplainTask
 from headtorch.core.explain.rule import Rule
 from headtorch.core.explain.search import best_rules
-from headtorch.core.records import Explanation, HeadId, NeuronId
+from headtorch.core.records import Explanation
 
 FOLDS = 5
 MAX_TOKENS = 128  # of a text, counted from its end
@@ -29,16 +29,20 @@ class RulesExplainer:
 
     name = "rules"
 
-    def explain(self, neuron: NeuronId, head: HeadId, examples: Sequence[Example], *, target: str = "") -> Explanation:
+    def explain_all(self, tasks: Sequence[ExplainTask]) -> Iterator[Explanation]:
+        """A rule for each head, in the order of the tasks."""
+        return map(self.explain, tasks)
+
+    def explain(self, task: ExplainTask) -> Explanation:
         """The best rule, in English and machine-readable; the target token plays no part in it."""
-        rule = find_rule(examples)
+        rule = find_rule(task.examples)
         return Explanation(
-            neuron=neuron,
-            head=head,
-            explainer="rules",
+            neuron=task.neuron,
+            head=task.head,
+            explainer=self.name,
             text=rule.wording(),
             rule=rule.dumps(),
-            train_balanced_accuracy=rule_accuracy(rule, examples),
+            train_balanced_accuracy=rule_accuracy(rule, task.examples),
         )
 
 

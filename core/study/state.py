@@ -11,13 +11,16 @@ import msgspec
 from headtorch.core.events import (
     AnyEvent,
     BaselineCompared,
+    CallsMade,
     CorpusOpened,
     HeadAblated,
     HeadActivityFound,
     HeadExplained,
+    HeadJudged,
     HeadsAttributed,
     HeadScored,
     HeadSummary,
+    HeadUnanswered,
     IndexReady,
     ModelOpened,
     NeuronsFound,
@@ -37,6 +40,7 @@ from headtorch.core.records import (
     Explanation,
     HeadActivity,
     HeadId,
+    Judgement,
     ModelFacts,
     NeuronId,
     NextTokenNeuron,
@@ -69,10 +73,13 @@ class StudyState:
     attributed: dict[NeuronId, HeadsAttributed] = field(default_factory=dict)
     activity: dict[NeuronId, HeadActivityFound] = field(default_factory=dict)
     explanations: dict[ExplainedHead, Explanation] = field(default_factory=dict)
+    judgements: dict[ExplainedHead, Judgement] = field(default_factory=dict)
     scores: dict[ExplainedHead, Score] = field(default_factory=dict)
-    adjustment: ScoresAdjusted | None = None
+    unanswered: dict[ExplainedHead, HeadUnanswered] = field(default_factory=dict)  # until it is answered
+    adjustments: dict[str, ScoresAdjusted] = field(default_factory=dict)  # by explainer
     ablations: dict[AblatedHead, Ablation] = field(default_factory=dict)
     baseline: dict[str, BaselineCompared] = field(default_factory=dict)  # by explainer
+    calls: dict[tuple[str, str], CallsMade] = field(default_factory=dict)  # by endpoint and model, summed
     warnings: dict[tuple[str, NeuronId | None], Warned] = field(default_factory=dict)
     running: dict[StageOf, None] = field(default_factory=dict)  # started and not finished, in order
     done: dict[StageOf, float] = field(default_factory=dict)  # seconds, in order
@@ -103,8 +110,11 @@ class StudyState:
             case HeadActivityFound(neuron=neuron):
                 self.activity[neuron] = event
             case HeadExplained(explanation=said):
-                self.explanations.pop((said.neuron, said.head, said.explainer), None)  # the newest comes last
-                self.explanations[said.neuron, said.head, said.explainer] = said
+                self._explain(said)
+            case HeadJudged(judgement=judgement):
+                self.judgements[judgement.neuron, judgement.head, judgement.explainer] = judgement
+            case HeadUnanswered():
+                self.unanswered[event.neuron, event.head, event.explainer] = event
             case HeadScored(score=score):
                 self._score(score)
             case ScoresAdjusted():
@@ -114,6 +124,8 @@ class StudyState:
                 self.ablations[done.neuron, done.head, done.replacement, done.position] = done
             case BaselineCompared(explainer=explainer):
                 self.baseline[explainer] = event
+            case CallsMade():
+                self._pay(event)
             case Warned(text=text, neuron=about):
                 self.warnings[text, about] = event
             case StageStarted(stage=stage, neuron=about):
@@ -129,6 +141,20 @@ class StudyState:
                 self.finished = event
         return self
 
+    def _explain(self, said: Explanation) -> None:
+        """Take an explanation in. Where it says something else than before, what was judged of that is void."""
+        key = (said.neuron, said.head, said.explainer)
+        before = self.explanations.pop(key, None)  # the newest comes last
+        self.explanations[key] = said
+        self.unanswered.pop(key, None)
+        if before is not None and before != said:
+            self.judgements.pop(key, None)
+            self.scores.pop(key, None)
+
+    def _pay(self, made: CallsMade) -> None:
+        before = self.calls.get((made.base_url, made.model))
+        self.calls[made.base_url, made.model] = made if before is None else _sum(before, made)
+
     def _score(self, score: Score) -> None:
         """Take a score in; one that says again what it said before keeps its q."""
         key = (score.neuron, score.head, score.explainer)
@@ -136,9 +162,11 @@ class StudyState:
         if before is not None and score.q is None and before.p == score.p:
             score = msgspec.structs.replace(score, q=before.q)
         self.scores[key] = score
+        self.unanswered.pop(key, None)
 
     def _adjust(self, event: ScoresAdjusted) -> None:
-        self.adjustment = event
+        own = self.settings.explainer_name if self.settings is not None else "rules"
+        self.adjustments[event.explainer or own] = event
         for entry in event.adjusted:
             key = (entry.neuron, entry.head, entry.explainer)
             if key in self.scores:
@@ -174,6 +202,22 @@ class StudyState:
         event = self.activity.get(neuron)
         return next((entry for entry in event.heads if entry.head == head), None) if event else None
 
+    def explainable(self) -> list[HeadActivity]:
+        """The heads worth explaining of the study's own neurons, each once: the family of every explainer's tests.
+
+        A head that is worth it both as a supporting and as a suppressing one stands there as the latter.
+        """
+        return [
+            activity
+            for found in self.own(self.activity).values()
+            for activity in {one.head: one for one in found.heads}.values()
+        ]
+
+    def explainers(self) -> list[str]:
+        """Whoever explained heads, or was asked to, in the order of their first words that still stand."""
+        names = [explainer for _, _, explainer in [*self.explanations, *self.unanswered]]
+        return list(dict.fromkeys(names))
+
     def all_prompts(self, neuron: NeuronId) -> list[Prompt]:
         """The neuron's strongest prompts, then those from lower activation bins."""
         contrast = self.activity.get(neuron)
@@ -195,6 +239,21 @@ class StudyState:
     def ablations_of(self, neuron: NeuronId, head: HeadId | None = None) -> list[Ablation]:
         """Of one head, or of all that were ablated."""
         return [done for done in self.ablations.values() if done.neuron == neuron and head in (None, done.head)]
+
+
+def _sum(first: CallsMade, second: CallsMade) -> CallsMade:
+    known = first.cost is not None and second.cost is not None
+    return CallsMade(
+        model=second.model,
+        base_url=second.base_url,
+        calls=first.calls + second.calls,
+        cached=first.cached + second.cached,
+        unanswered=first.unanswered + second.unanswered,
+        prompt_tokens=first.prompt_tokens + second.prompt_tokens,
+        completion_tokens=first.completion_tokens + second.completion_tokens,
+        cost=(first.cost or 0.0) + (second.cost or 0.0) if known else None,
+        counted=first.counted and second.counted,
+    )
 
 
 def fold(events: Iterable[AnyEvent]) -> StudyState:

@@ -119,9 +119,9 @@ def test_the_union_holds_every_event_once() -> None:
     assert len(AnyEvent.__args__) == len(EVENTS)
 
 
-def test_progress_best_prompts_and_device_use_are_live_and_all_else_is_durable() -> None:
+def test_what_is_shown_and_forgotten_is_live_and_all_else_is_durable() -> None:
     live = {cls.__name__ for cls in EVENTS if not issubclass(cls, DurableEvent)}
-    assert live == {"Progress", "BestPrompts", "DeviceUse"}
+    assert live == {"Progress", "BestPrompts", "ExplanationSoFar", "VerdictsSoFar", "Spending", "DeviceUse"}
     assert not is_durable(Progress(stage="scan", done=1, total=2, unit="tokens"))
     assert not is_durable(DeviceUse(device="cpu", memory_used=5))
     assert is_durable(StageFinished(stage="scan", seconds=1.0))

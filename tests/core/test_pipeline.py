@@ -276,7 +276,7 @@ def test_a_pattern_of_the_researcher_is_scored_like_a_rule(letters: Letters) -> 
         ({"explainer": "me", "explanation": "re:("}, "is not a regular expression"),
         ({"explainer": "me"}, "go together"),
         ({"explanation": "re:treaty"}, "go together"),
-        ({"explainer": "llm"}, "explains with rules or with a pattern"),
+        ({"explainer": "llm"}, "--explainer-model"),
         ({"attribution": "dot"}, "baseline of a head is measured in direct attribution"),
     ],
 )

@@ -84,7 +84,7 @@ class Report(Record, frozen=True, kw_only=True):
     summary: list[NeuronRow]
     neurons: list[NeuronPart]
     baseline: list[BaselineCompared]
-    tests: int | None  # size of the family of the adjusted p values
+    tests: dict[str, int]  # by explainer, the size of the family of the adjusted p values
     warnings: list[Warned]
     unfinished: list[str]  # stages that were begun and not finished
     seconds: dict[str, float]  # by stage, summed over neurons
@@ -109,7 +109,7 @@ def build_report(name: str, settings: Settings, state: StudyState, book: NoteBoo
         summary=summary_rows(state),
         neurons=[_neuron_part(state, found, book) for found in state.neurons.values()],
         baseline=list(state.baseline.values()),
-        tests=state.adjustment.tests if state.adjustment else None,
+        tests={explainer: one.tests for explainer, one in state.adjustments.items()},
         warnings=list(state.warnings.values()),
         unfinished=[f"{stage} {neuron or ''}".strip() for stage, neuron in state.running if stage != "report"],
         seconds=_seconds(state),

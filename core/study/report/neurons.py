@@ -114,7 +114,7 @@ def _explained(head: HeadPart, report: Report) -> Iterator[str]:
     scores = {score.explainer: score for score in head.scores}
     for said in head.explanations:
         score = scores.get(said.explainer)
-        verdict = _verdict(score, report.tests) if score else "Not scored."
+        verdict = _verdict(score, report.tests.get(score.explainer)) if score else "Not scored."
         train = said.train_balanced_accuracy
         fitted = f" On the prompts it was made from: {number(train)}." if train is not None else ""
         yield f"**{head.head}** is active when: {escaped(said.text)} ({escaped(said.explainer)}). {verdict}{fitted}"

@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 import pytest
 
 from headtorch.core.analysis.halves import assert_disjoint, near_copies, prompt_text
-from headtorch.core.analysis.score import LabelledText, score_explanation, with_adjusted_p
+from headtorch.core.analysis.score import SHUFFLES, score_judgement, with_adjusted_p
 from headtorch.core.analysis.score_summary import compare_groups, neuron_summary
+from headtorch.core.explain.cases import can_be_judged, case_of, unjudged
 from headtorch.core.explain.judge import RuleJudge
-from headtorch.core.explain.me import MeExplainer
-from headtorch.core.explain.protocol import explaining_examples
+from headtorch.core.explain.protocol import Example, ExplainTask, explaining_examples
 from headtorch.core.explain.rules import RulesExplainer
-from headtorch.core.records import Explanation, Half, HeadActivity, HeadId, NeuronId, Prompt, Score
+from headtorch.core.records import Explanation, Half, HeadActivity, HeadId, Judgement, NeuronId, Prompt, Score, Verdict
 
 NEURON, HEAD = NeuronId(3, 412), HeadId(2, 4)
 VOCABULARY = [f" w{i}" for i in range(300)] + [" United", " States", "."]
@@ -64,6 +65,47 @@ def said(text: str = "", rule: str | None = None) -> Explanation:
     return Explanation(neuron=NEURON, head=HEAD, explainer="me", text=text, rule=rule)
 
 
+Verdicts = Callable[[Explanation, Sequence[Sequence[str]]], list[Verdict]]
+
+
+class OneWordJudge(RuleJudge):
+    """Judges as a function of an explanation and texts says."""
+
+    def __init__(self, verdicts: Verdicts) -> None:
+        self.verdicts = verdicts  # type: ignore[method-assign]
+
+
+def judged(
+    prompts: Sequence[Prompt],
+    labels: HeadActivity,
+    explanation: Explanation,
+    verdicts: Verdicts | None = None,
+    **chosen: Any,
+) -> Judgement:
+    judge = RuleJudge() if verdicts is None else OneWordJudge(verdicts)
+    case = case_of(prompts, labels, explanation, **chosen)
+    return judge.judge(case) if can_be_judged(case, labels) else unjudged(case, judge.name)
+
+
+def scored(
+    prompts: Sequence[Prompt],
+    labels: HeadActivity,
+    explanation: Explanation,
+    verdicts: Verdicts | None = None,
+    shuffles: int = SHUFFLES,
+    seed: int = 0,
+    **chosen: Any,
+) -> Score:
+    judgement = judged(prompts, labels, explanation, verdicts, **chosen)
+    return score_judgement(judgement, labels, shuffles=shuffles, seed=seed)
+
+
+def by_rules(examples: Sequence[Example]) -> Explanation:
+    task = ExplainTask(neuron=NEURON, head=HEAD, examples=examples, target=" States")
+    [explanation] = RulesExplainer().explain_all([task])
+    return explanation
+
+
 def random_prompts(seed: int, n: int = 80) -> list[Prompt]:
     rng = random.Random(seed)
     found = []
@@ -79,13 +121,9 @@ def random_prompts(seed: int, n: int = 80) -> list[Prompt]:
 def test_a_planted_head_is_explained_perfectly_on_unseen_prompts(seed: int) -> None:
     prompts = random_prompts(seed)
     labels = activity([" United" in one.tokens[-3:] for one in prompts])
-    explanation = RulesExplainer().explain(NEURON, HEAD, explaining_examples(prompts, labels), target=" States")
-    places = [
-        LabelledText((" a", " United"), True),
-        LabelledText((" United", " b"), False),
-        LabelledText((" c",), True),
-    ]
-    score = score_explanation(prompts, labels, explanation, RuleJudge(), random_text=places)
+    explanation = by_rules(explaining_examples(prompts, labels))
+    places = [(" a", " United"), (" United", " b"), (" c",)]
+    score = scored(prompts, labels, explanation, random_texts=places, random_active=[True, False, True])
     assert score.e == 1.0 and score.f1 == 1.0 and score.mcc == 1.0
     assert score.n_active + score.n_inactive == 40 and score.p is not None and score.p < 1e-6
     assert score.interval is not None and score.interval.low > 0.85 and score.interval.high == 1.0
@@ -104,7 +142,7 @@ def test_the_numbers_of_a_small_case_by_hand() -> None:
         asked.extend(texts)
         return [answers[text[0]] for text in texts]
 
-    score = score_explanation(prompts, labels, said("something"), judge)
+    score = scored(prompts, labels, said("something"), judge)
     assert (score.n_active, score.n_inactive, score.true_active, score.true_inactive) == (3, 2, 2, 1)
     assert score.unusable == 1 and score.dropped == 0
     assert score.e == pytest.approx((2 / 3 + 1 / 2) / 2)
@@ -117,7 +155,7 @@ def test_the_numbers_of_a_small_case_by_hand() -> None:
 def test_a_judge_that_shrugs_at_everything_scores_nothing() -> None:
     prompts = random_prompts(1)
     labels = activity([i % 2 == 0 for i in range(80)])
-    score = score_explanation(prompts, labels, said("x"), lambda _, texts: [None] * len(texts))
+    score = scored(prompts, labels, said("x"), lambda _, texts: [None] * len(texts))
     assert score.e == 0.0 and score.unusable == 40
 
 
@@ -128,7 +166,7 @@ def test_with_one_class_only_a_head_is_not_scorable(label: bool) -> None:
     def judge(explanation: Explanation, texts: Sequence[Sequence[str]]) -> list[bool | None]:
         raise AssertionError("nothing to ask")
 
-    score = score_explanation(prompts, activity([True] * 40 + [label] * 40), said("x"), judge)
+    score = scored(prompts, activity([True] * 40 + [label] * 40), said("x"), judge)
     assert score.e is None and score.interval is None and score.p is None and score.f1 is None and score.mcc is None
     assert (score.n_active, score.n_inactive) == ((40, 0) if label else (0, 40))
     assert score.controls == [] and score.wrong_active == [] and score.wrong_inactive == []
@@ -138,9 +176,9 @@ def test_controls_do_no_better_than_chance() -> None:
     prompts = random_prompts(3)
     labels = activity([" United" in one.tokens[-3:] for one in prompts])
     other = msgspec.structs.replace(said("re:w1", "re:w1"), head=HeadId(0, 1))
-    explanation = MeExplainer("re: United( w[0-9]+){0,2}$").explain(NEURON, HEAD, [])
-    score = score_explanation(prompts, labels, explanation, RuleJudge(), others=[other], shuffles=200, seed=1)
-    again = score_explanation(prompts, labels, explanation, RuleJudge(), others=[other], shuffles=200, seed=1)
+    explanation = said("mine", "re: United( w[0-9]+){0,2}$")
+    score = scored(prompts, labels, explanation, others=[other], shuffles=200, seed=1)
+    again = scored(prompts, labels, explanation, others=[other], shuffles=200, seed=1)
     assert score.e == 1.0 and score == again
     controls = {control.name: control for control in score.controls}
     assert set(controls) == {"other head", "empty", "shuffled"}
@@ -159,7 +197,7 @@ def test_at_most_so_many_of_each_class_are_scored_the_first_in_order() -> None:
         asked.append(texts)
         return [True] * len(texts)
 
-    score = score_explanation(prompts, labels, said("x"), judge, per_class=5)
+    score = scored(prompts, labels, said("x"), judge, per_class=5)
     assert (score.n_active, score.n_inactive) == (5, 5)
     active, inactive = [40, 44, 48, 52, 56], [41, 42, 43, 45, 46]
     assert list(asked[0]) == [prompt_text(prompts[i]) for i in sorted(active + inactive)]
@@ -179,7 +217,7 @@ def test_copies_of_explaining_prompts_are_dropped_and_counted() -> None:
     ]
     assert near_copies(prompts) == {2, 3, 4}
     labels = activity([True, False, True, True, False, True, False])
-    score = score_explanation(prompts, labels, said("x"), lambda _, texts: [True] * len(texts))
+    score = scored(prompts, labels, said("x"), lambda _, texts: [True] * len(texts))
     assert score.dropped == 3 and (score.n_active, score.n_inactive) == (1, 1)
 
 
@@ -199,18 +237,18 @@ def test_halves_that_share_a_document_or_cluster_are_refused(field: str) -> None
     assert_disjoint([first, second])
     shared = msgspec.structs.replace(second, **{field: 0})
     with pytest.raises(AssertionError, match=field):
-        score_explanation([first, shared], activity([True, False]), said("x"), RuleJudge())
+        scored([first, shared], activity([True, False]), said("x"))
 
 
 def test_labels_of_another_head_or_other_prompts_are_refused() -> None:
     prompts = random_prompts(5)
     with pytest.raises(ValueError, match="labels"):
-        score_explanation(prompts, activity([True]), said("x"), RuleJudge())
+        scored(prompts, activity([True]), said("x"))
     other = msgspec.structs.replace(said("x"), head=HeadId(0, 0))
     with pytest.raises(ValueError, match=r"L0\.H0"):
-        score_explanation(prompts, activity([True] * 80), other, RuleJudge())
+        scored(prompts, activity([True] * 80), other)
     with pytest.raises(ValueError, match="verdicts"):
-        score_explanation(prompts, activity([True, False] * 40), said("x"), lambda _, texts: [])
+        scored(prompts, activity([True, False] * 40), said("x"), lambda _, texts: [])
 
 
 def test_explaining_examples_hold_no_scoring_prompt() -> None:
@@ -230,9 +268,9 @@ def test_explainer_and_judge_can_read_more_than_the_kept_tokens() -> None:
     labels = activity([i % 2 == 0 for i in range(80)])
     texts = [(" States" if i % 2 == 0 else ".", *prompt_text(one)) for i, one in enumerate(prompts)]
     examples = explaining_examples(prompts, labels, texts=texts)
-    explanation = RulesExplainer().explain(NEURON, HEAD, examples)
-    assert score_explanation(prompts, labels, explanation, RuleJudge(), texts=texts).e == 1.0
-    blind = score_explanation(prompts, labels, explanation, RuleJudge())
+    explanation = by_rules(examples)
+    assert scored(prompts, labels, explanation, texts=texts).e == 1.0
+    blind = scored(prompts, labels, explanation)
     assert blind.e == 0.5
 
 
@@ -247,8 +285,8 @@ def test_rules_learnt_from_shuffled_labels_score_at_chance() -> None:
     for seed in range(100):
         prompts = random_prompts(100 + seed)
         labels = activity(np.random.default_rng(seed).permutation([True, False] * 40).tolist())
-        explanation = RulesExplainer().explain(NEURON, HEAD, explaining_examples(prompts, labels), target=" States")
-        scores.append(score_explanation(prompts, labels, explanation, RuleJudge(), shuffles=1))
+        explanation = by_rules(explaining_examples(prompts, labels))
+        scores.append(scored(prompts, labels, explanation, shuffles=1))
     assert np.mean([score.e for score in scores if score.e is not None]) == pytest.approx(0.5, abs=0.025)
     assert np.mean([score.p is not None and score.p < 0.05 for score in scores]) <= 0.05 + 3 * 0.022
     assert [score.q for score in with_adjusted_p(scores) if score.q is not None and score.q < 0.05] == []

@@ -22,7 +22,7 @@ from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.interventions import mean_head_outputs
 from headtorch.core.analysis.observation import Observer
-from headtorch.core.engine import judging
+from headtorch.core.engine.comparing import compare
 from headtorch.core.engine.protocol import (
     AblateHead,
     Cancel,
@@ -52,6 +52,7 @@ from headtorch.core.events import (
     HeadAblated,
     HeadActivityFound,
     HeadExplained,
+    HeadJudged,
     HeadsAttributed,
     HeadScored,
     IndexReady,
@@ -156,10 +157,10 @@ def test_the_studys_family_of_tests_does_not_grow_by_what_is_explained_beside_it
     [before] = [event for event in session.study.replay() if isinstance(event, ScoresAdjusted)]
     head = session.study.state.attributed[visited].top_heads[0]
     events = wire.events(ExplainHead(id=0, neuron=visited, head=head, explainer="me", explanation="re: the"))
-    assert [type(event) for event in events] == [HeadExplained, HeadScored]
+    assert [type(event) for event in events] == [HeadExplained, HeadJudged, HeadScored]
     events = wire.events(ExplainHead(id=0, neuron=visited, head=head))
-    assert [type(event) for event in events] == [HeadExplained, HeadScored]
-    again = next(event for event in judging._compare(session.study) if isinstance(event, ScoresAdjusted))
+    assert [type(event) for event in events] == [HeadExplained, HeadJudged, HeadScored]
+    again = next(event for event in compare(session.study, "rules") if isinstance(event, ScoresAdjusted))
     assert again == before
 
 

@@ -9,20 +9,22 @@ import pytest
 from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.me import MAX_PATTERN, TIMEOUT, MeExplainer
-from headtorch.core.explain.protocol import Example
+from headtorch.core.explain.protocol import Example, ExplainTask
 from headtorch.core.records import Explanation, HeadId, NeuronId
 
 NEURON, HEAD = NeuronId(3, 412), HeadId(2, 4)
 
 
 def explanation(text: str) -> Explanation:
-    return MeExplainer(text).explain(NEURON, HEAD, [Example((" a",), True)], target=" States")
+    task = ExplainTask(neuron=NEURON, head=HEAD, examples=[Example((" a",), True)], target=" States")
+    [said] = MeExplainer(text).explain_all([task])
+    return said
 
 
 def test_a_pattern_judges_the_joined_tokens() -> None:
     found = explanation(r"re:(the|these) United$")
     prompts = [[" the", " Un", "ited"], [" the", " United", " States"], [" these", " United"], []]
-    assert RuleJudge()(found, prompts) == [True, False, True, False]
+    assert RuleJudge().verdicts(found, prompts) == [True, False, True, False]
     assert found.explainer == "me" and found.text == found.rule == r"re:(the|these) United$"
 
 
@@ -30,12 +32,12 @@ def test_a_sentence_says_that_it_needs_a_judge() -> None:
     found = explanation("Active after the name of a country.")
     assert found.rule is None and found.text == "Active after the name of a country."
     with pytest.raises(ExplanationError, match="re:PATTERN"):
-        RuleJudge()(found, [[" a"]])
+        RuleJudge().verdicts(found, [[" a"]])
 
 
 def test_the_empty_explanation_calls_everything_active() -> None:
     empty = Explanation(neuron=NEURON, head=HEAD, explainer="me", text="")
-    assert RuleJudge()(empty, [[" a"], []]) == [True, True]
+    assert RuleJudge().verdicts(empty, [[" a"], []]) == [True, True]
 
 
 @pytest.mark.parametrize(
@@ -61,7 +63,7 @@ def test_catastrophic_patterns_end(pattern: str) -> None:
     text = [*"a" * 60, "!"]
     start = time.monotonic()
     try:
-        RuleJudge()(explanation(pattern), [text])
+        RuleJudge().verdicts(explanation(pattern), [text])
     except ExplanationError as error:
         assert "took longer" in str(error)
     assert time.monotonic() - start < TIMEOUT + 2
@@ -71,7 +73,7 @@ def test_nested_repeats_do_not_blow_up_when_compiled() -> None:
     start = time.monotonic()
     try:
         found = explanation("re:((a{1,1000}){1,1000}){1,1000}b")
-        RuleJudge()(found, [list("a" * 100)])
+        RuleJudge().verdicts(found, [list("a" * 100)])
     except ExplanationError:
         pass
     assert time.monotonic() - start < TIMEOUT + 2

@@ -13,10 +13,10 @@ from hypothesis import strategies as st
 from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.lexicon import token_classes
-from headtorch.core.explain.protocol import Example
+from headtorch.core.explain.protocol import Example, ExplainTask
 from headtorch.core.explain.rule import Rule, Term
 from headtorch.core.explain.rules import RulesExplainer, find_rule, rule_accuracy
-from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.records import Explanation, HeadId, NeuronId
 
 NEURON, HEAD = NeuronId(3, 412), HeadId(2, 4)
 COMMON = (
@@ -45,11 +45,16 @@ def united_is_near(tokens: Sequence[str]) -> bool:
     return " United" in tokens[-3:]
 
 
+def explained(shown: Sequence[Example], target: str = "") -> Explanation:
+    [said] = RulesExplainer().explain_all([ExplainTask(neuron=NEURON, head=HEAD, examples=shown, target=target)])
+    return said
+
+
 @pytest.mark.parametrize("seed", range(6))
 def test_a_planted_rule_is_found_and_holds_on_unseen_texts(seed: int) -> None:
-    explanation = RulesExplainer().explain(NEURON, HEAD, examples(seed, united_is_near), target=" States")
+    explanation = explained(examples(seed, united_is_near), target=" States")
     unseen = examples(seed + 100, united_is_near, n=200)
-    verdicts = RuleJudge()(explanation, [example.tokens for example in unseen])
+    verdicts = RuleJudge().verdicts(explanation, [example.tokens for example in unseen])
     assert verdicts == [example.active for example in unseen]
     assert explanation.text == 'Active when " United" is among the last 3 tokens.'
     assert explanation.train_balanced_accuracy == 1.0
@@ -93,7 +98,7 @@ def test_random_labels_are_not_explained() -> None:
 
 @pytest.mark.parametrize("active", [[], [True] * 8, [False] * 8, [True] + [False] * 9])
 def test_without_two_of_each_class_the_rule_says_that_it_knows_nothing(active: list[bool]) -> None:
-    explanation = RulesExplainer().explain(NEURON, HEAD, [Example((" a", " b"), label) for label in active])
+    explanation = explained([Example((" a", " b"), label) for label in active])
     rule = Rule.loads(explanation.rule or "")
     assert rule.terms == () and rule.default == (sum(active) > len(active) / 2)
     assert explanation.text.startswith("No visible feature")
@@ -106,8 +111,8 @@ def test_identical_texts_with_different_labels_are_not_explained() -> None:
 
 def test_the_answer_does_not_depend_on_the_run_or_the_target() -> None:
     train = examples(3, lambda t: t[-1] in {",", "."} or " United" in t)
-    first = RulesExplainer().explain(NEURON, HEAD, train, target=" States")
-    assert first == RulesExplainer().explain(NEURON, HEAD, train, target=" x")
+    first = explained(train, target=" States")
+    assert first == explained(train, target=" x")
 
 
 def test_what_the_head_looked_up_decides_between_equals() -> None:
@@ -202,6 +207,8 @@ TOKENS = st.lists(st.text(st.characters(codec="utf-8"), max_size=4), max_size=12
 @given(st.lists(st.tuples(TOKENS, st.booleans()), max_size=16))
 def test_any_text_can_be_explained_and_judged_the_same_way_after_storage(texts: list[tuple[list[str], bool]]) -> None:
     train = [Example(tuple(tokens), active) for tokens, active in texts]
-    explanation = RulesExplainer().explain(NEURON, HEAD, train)
+    explanation = explained(train)
     rule = find_rule(train)
-    assert RuleJudge()(explanation, [tokens for tokens, _ in texts]) == [rule.judges(tokens) for tokens, _ in texts]
+    assert RuleJudge().verdicts(explanation, [tokens for tokens, _ in texts]) == [
+        rule.judges(tokens) for tokens, _ in texts
+    ]

@@ -68,7 +68,7 @@ def test_what_belongs_to_a_neuron_is_found_by_it(state: StudyState) -> None:
 def test_adjusted_p_values_reach_their_scores_and_no_others(state: StudyState) -> None:
     assert state.scores[STATES, HEAD, "rules"].q == 0.02
     assert state.scores[RANDOM, HEAD, "rules"].q is None
-    assert state.adjustment is not None and state.adjustment.tests == 2
+    assert state.adjustments["rules"].tests == 2
 
 
 def test_a_head_scored_anew_keeps_its_adjusted_p_only_where_its_p_is_the_same(

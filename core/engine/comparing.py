@@ -1,0 +1,60 @@
+"""What the scores of one explainer come to: q over all of its heads, and next-token against random neurons."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from headtorch.core.analysis.score import with_adjusted_p
+from headtorch.core.analysis.score_summary import GroupScores, compare_groups
+from headtorch.core.events import AdjustedP, AnyEvent, BaselineCompared, ScoreGroup, ScoresAdjusted
+from headtorch.core.records import Score
+from headtorch.core.study.state import StudyState
+from headtorch.core.study.study import Study
+
+
+def compare(study: Study, explainer: str) -> Iterator[AnyEvent]:
+    """The adjusted p values of the explainer's scores, and the means of both groups of neurons."""
+    state = study.state
+    scores = family_scores(state, explainer)
+    adjusted = with_adjusted_p(scores)
+    yield ScoresAdjusted(
+        method="Benjamini-Yekutieli",
+        tests=sum(one.p is not None for one in scores),
+        adjusted=[
+            AdjustedP(neuron=one.neuron, head=one.head, explainer=one.explainer, q=one.q)
+            for one in adjusted
+            if one.q is not None
+        ],
+        explainer=explainer,
+    )
+    random = {neuron for neuron, row in state.neurons.items() if row.random}
+    alike = [one for one in scores if not one.lower]  # a contrast with weaker firing is another, easier question
+    of_random = [one for one in alike if one.neuron in random]
+    of_found = [one for one in alike if one.neuron not in random]
+    comparison = compare_groups(of_found, of_random, seed=study.settings.seed)
+    yield BaselineCompared(
+        explainer=explainer,
+        next_token=_group(comparison.next_token, of_found),
+        random=_group(comparison.random, of_random),
+        difference=comparison.difference,
+        interval=comparison.interval,
+    )
+
+
+def family_scores(state: StudyState, explainer: str) -> list[Score]:
+    """The explainer's scores of the heads fixed beforehand: what somebody explained beside them takes no part."""
+    keys = [(one.neuron, one.head, explainer) for one in state.explainable()]
+    return [state.scores[key] for key in keys if key in state.scores]
+
+
+def _group(group: GroupScores, scores: Sequence[Score]) -> ScoreGroup:
+    known = [one.e for one in scores if one.e is not None]
+    return ScoreGroup(
+        mean=group.mean,
+        median=float(np.median(known)) if known else None,
+        interval=group.interval,
+        heads=group.n_heads,
+        neurons=group.n_neurons,
+    )

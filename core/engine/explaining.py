@@ -1,0 +1,105 @@
+"""The stage that explains heads: what an explainer is shown of each, and what it says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import groupby
+from typing import Literal
+
+import numpy as np
+
+from headtorch.core.analysis.lookup import sources
+from headtorch.core.engine.method import Method, method_of
+from headtorch.core.engine.stages import prompt_rows
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.events import AnyEvent, HeadExplained, HeadUnanswered
+from headtorch.core.explain.protocol import ExplainTask, NoAnswer, explaining_examples
+from headtorch.core.records import HeadActivity, HeadId, Prompt
+from headtorch.core.study.state import StudyState
+from headtorch.core.study.study import Study
+
+LookedUp = dict[HeadId, list[tuple[int, float] | None]]
+Step = Literal["explain", "score"]
+
+
+def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
+    """What the study's explainer says of every head worth explaining that it has said nothing of yet."""
+    method = method_of(study.settings, workspace.llm)
+    wanted = without_explanation(study.state, method)
+    yield from workspace.llm.accounted(explain_heads(study, workspace, method, wanted))
+
+
+def without_explanation(state: StudyState, method: Method) -> list[HeadActivity]:
+    """The heads worth explaining that the explainer has not explained, or in other words than it would now."""
+    name, own_words = method.explainer.name, method.own_words
+    said = {
+        (neuron, head): one.text for (neuron, head, explainer), one in state.explanations.items() if explainer == name
+    }
+    return [
+        one
+        for one in state.explainable()
+        if (one.neuron, one.head) not in said or own_words not in (None, said[one.neuron, one.head])
+    ]
+
+
+def explain_heads(
+    study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]
+) -> Iterator[HeadExplained | HeadUnanswered]:
+    """What the explainer says of these heads, in the order that it does."""
+    tasks = explain_tasks(study, workspace, heads)
+    for done, said in enumerate(method.explainer.explain_all(tasks), 1):
+        if isinstance(said, NoAnswer):
+            yield unanswered(said, method.explainer.name, "explain")
+        else:
+            yield HeadExplained(explanation=said)
+        workspace.watch.progress("explain", done, len(tasks), "heads")
+        workspace.watch.checkpoint()
+
+
+def unanswered(said: NoAnswer, explainer: str, step: Step) -> HeadUnanswered:
+    """The event that keeps a head in mind for the next run."""
+    return HeadUnanswered(
+        neuron=said.neuron,
+        head=said.head,
+        explainer=explainer,
+        step=step,
+        reason=said.reason,
+        unanswered=said.unanswered,
+        calls=said.calls,
+    )
+
+
+def explain_tasks(study: Study, workspace: Workspace, heads: Sequence[HeadActivity]) -> list[ExplainTask]:
+    """The explaining half of each head's prompts, with what the head looked up, neuron by neuron."""
+    state, tasks = study.state, []
+    for neuron, group in groupby(heads, key=lambda one: one.neuron):
+        activities = list(group)
+        prompts = state.all_prompts(neuron)
+        looked_up = _looked_up(study, workspace, prompts, [one.head for one in activities])
+        for activity in activities:
+            labelled = state.labelled_prompts(activity)
+            seen = looked_up[activity.head][: len(labelled)]
+            examples = explaining_examples(labelled, activity, looked_up=seen)
+            target = state.neurons[neuron].token
+            tasks.append(ExplainTask(neuron=neuron, head=activity.head, examples=examples, target=target))
+    return tasks
+
+
+def _looked_up(study: Study, workspace: Workspace, prompts: Sequence[Prompt], heads: Sequence[HeadId]) -> LookedUp:
+    """For each head and prompt the kept token that gave most of the head's attribution, and its share of it."""
+    found: LookedUp = {head: [None] * len(prompts) for head in heads}
+    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+    if not heads or not explaining:
+        return found
+    rows = prompt_rows(study, workspace, [prompts[i] for i in explaining])
+    given = sources(workspace.model, rows, [prompts[i].neuron for i in explaining], heads, watch=workspace.watch)
+    reads = np.abs(given).sum(1)  # prompt head position
+    for i, row, weights in zip(explaining, rows, reads, strict=True):
+        kept = prompts[i].position - prompts[i].start + 1
+        for head, weight in zip(heads, weights, strict=True):
+            total = float(weight.sum())
+            inside = weight[len(row) - kept : len(row)]
+            if total > 0 and len(inside):
+                best = int(inside.argmax())
+                found[head][i] = (best, float(inside[best]) / total)
+    return found

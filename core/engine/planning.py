@@ -1,0 +1,81 @@
+"""What would be asked of language models, before anything is: calls, tokens, price, and the texts themselves."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from headtorch.core.engine.explaining import explain_tasks, without_explanation
+from headtorch.core.engine.method import Method
+from headtorch.core.engine.scoring import cases_of
+from headtorch.core.engine.workspace import Workspace
+from headtorch.core.explain.cases import can_be_judged
+from headtorch.core.explain.llm.explainer import LlmExplainer
+from headtorch.core.explain.llm.judge import LlmJudge
+from headtorch.core.explain.llm.questions import Question
+from headtorch.core.records import Explanation, HeadActivity, PlannedCalls
+from headtorch.core.study.study import Study
+
+WORDS = 40  # of an explanation that is not there yet
+
+
+def questions_left(study: Study, workspace: Workspace, method: Method) -> list[Question]:
+    """What is left to ask for a study: of the explainer, then of the judge."""
+    if not method.asks:
+        return []
+    name, judge = method.explainer.name, method.judge.name
+    unexplained = without_explanation(study.state, method)
+    judged = {key for key, one in study.state.judgements.items() if one.judge == judge}
+    unjudged = [
+        one for one in study.state.explainable() if one in unexplained or (one.neuron, one.head, name) not in judged
+    ]
+    return planned_questions(study, workspace, method, unexplained, unjudged)
+
+
+def planned_questions(
+    study: Study,
+    workspace: Workspace,
+    method: Method,
+    unexplained: Sequence[HeadActivity],
+    unjudged: Sequence[HeadActivity],
+) -> list[Question]:
+    """The explainer's questions on the one, the judge's on the other.
+
+    A judge's question on a head without an explanation holds words that take the place of one, so that the number of
+    calls is right and their tokens about so.
+    """
+    asked: list[Question] = []
+    if isinstance(method.explainer, LlmExplainer):
+        asked += method.explainer.questions(explain_tasks(study, workspace, unexplained))
+    if isinstance(method.judge, LlmJudge):
+        missing = [one for one in unjudged if one in unexplained]
+        there = {
+            (one.neuron, one.head): study.state.explanations[one.neuron, one.head, method.explainer.name]
+            for one in unjudged
+            if one not in missing
+        }
+        said = there | {(one.neuron, one.head): _placeholder(one, method) for one in missing}
+        cases = cases_of(study, workspace, method, unjudged, said)
+        activity = {(one.neuron, one.head): one for one in unjudged}
+        asked += method.judge.questions(
+            [one for one in cases if can_be_judged(one, activity[one.explanation.neuron, one.explanation.head])]
+        )
+    return asked
+
+
+def plan(workspace: Workspace, questions: Sequence[Question]) -> list[PlannedCalls]:
+    """The calls that the questions come to, one entry for each model."""
+    return workspace.llm.ledger.estimate(questions, workspace.llm.cache.get) if questions else []
+
+
+def ask_leave(study: Study, workspace: Workspace, method: Method) -> None:
+    """Show what the rest of a study would ask to whoever may refuse it, by raising."""
+    if workspace.llm.leave is None or not method.asks:
+        return
+    planned = plan(workspace, questions_left(study, workspace, method))
+    if any(one.calls for one in planned):
+        workspace.llm.leave(planned)
+
+
+def _placeholder(one: HeadActivity, method: Method) -> Explanation:
+    words = method.own_words or f"{one.neuron} {one.head} " + "something " * WORDS
+    return Explanation(neuron=one.neuron, head=one.head, explainer=method.explainer.name, text=words)
