@@ -341,3 +341,59 @@ class PlannedCalls(Record, frozen=True, kw_only=True):
     prompt_tokens: int
     completion_tokens: int
     cost: float | None  # in US dollars; None: the price is unknown
+
+
+class EffectMap(Record, frozen=True):
+    """What each head does to a neuron: [layer][head], clean − replaced; None: the head cannot feed the neuron."""
+
+    activation: list[list[float | None]]
+    pre_activation: list[list[float | None]]  # gated: of the gate
+
+
+class EstimateError(Record, frozen=True):
+    """How far estimated effects are from the exact ones."""
+
+    max: float | None  # the largest difference; None without heads
+    rms_relative: float | None  # RMS of the difference / RMS of the exact effects; None where these are all 0
+
+
+class EstimateErrors(Record, frozen=True):
+    """Of the effects on both quantities."""
+
+    activation: EstimateError
+    pre_activation: EstimateError
+
+
+class HeadEffects(Record, frozen=True, kw_only=True, omit_defaults=True):
+    """What every head really does to a neuron on one prompt: the head's output replaced, all behind it recomputed."""
+
+    neuron: NeuronId
+    token_ids: list[int]
+    tokens: list[str]
+    activation: float
+    pre_activation: float  # gated: of the gate
+    replacement: Literal["resample", "mean", "zero", "double"]
+    position: Literal["last", "all"]
+    donors: int  # replacements that each effect is a mean over
+    effects: EffectMap
+    estimate: EffectMap | None = None  # from the gradient
+    estimate_error: EstimateErrors | None = None
+
+
+class Agreement(Record, frozen=True, kw_only=True):
+    """How well a cheap number for each head tells its exact effect. None where nothing defines it.
+
+    Prompts on which one of the two is the same for all heads have no rank correlation, and those with at most five
+    heads no top five: `n_spearman` and `n_top` say how many are left of `n`.
+    """
+
+    neuron: NeuronId | None  # None: over all neurons
+    estimate: Literal["dot", "direct", "removal", "beta", "gradient"]
+    quantity: Literal["activation", "pre_activation"]
+    n: int  # prompts
+    spearman: float | None  # over the heads of a prompt, mean over prompts
+    n_spearman: int
+    top: float | None  # share of the estimate's five largest heads, in size, among the effect's, mean over prompts
+    n_top: int
+    pearson: float | None  # over all heads of all prompts
+    pairs: int  # of a prompt and a head

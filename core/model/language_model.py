@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
+from typing import cast
 
 import numpy as np
 import torch
@@ -173,9 +174,19 @@ class LanguageModel:
     # ── modules, for hooks ────────────────────────────────────────────────────────────────────────────────────────
 
     @property
+    def block_modules(self) -> list[nn.Module]:
+        """Per layer, the whole block; its first argument is the residual stream."""
+        return list(cast(nn.ModuleList, self.hf.get_submodule(self._anatomy.layout.blocks)))
+
+    @property
     def attention_output_modules(self) -> list[nn.Module]:
         """Per layer, the module whose input is z [row, position, head * d_head] of all heads."""
         return [block.attention_output for block in self._anatomy.blocks]
+
+    @property
+    def mlp_input_modules(self) -> list[nn.Module]:
+        """Per layer, the module whose output begins with the pre-activations [d_mlp]; gated: those of the gate."""
+        return [block.mlp_reads[0] for block in self._anatomy.blocks]
 
     @property
     def mlp_output_modules(self) -> list[nn.Module]:
