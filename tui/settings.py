@@ -6,15 +6,16 @@ import difflib
 import os
 import re
 import tomllib
-import unicodedata
 from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any, Literal
 
 import platformdirs
 
-from headtorch.core.text import HIDDEN_CATEGORIES, visible
+from headtorch.core.text import visible
+from headtorch.tui.explainer_settings import in_force, read_explainer
 from headtorch.tui.remapping import read_keys
+from headtorch.tui.toml import toml_value
 
 FILE = "config.toml"
 
@@ -31,10 +32,12 @@ class TuiSettings:
     preset: Literal["default", "paper"] = "default"
     device: str = "auto"
     mouse: bool = True
+    explainer: dict[str, Any] = field(default_factory=dict)  # what the table sets; see explainer_settings
 
     # not in the file
     folder: Path = field(default_factory=lambda: config_folder(), metadata={"file": False})
     problems: tuple[str, ...] = field(default=(), metadata={"file": False})  # a sentence for all that was not used
+    explainer_problems: tuple[str, ...] = field(default=(), metadata={"file": False})  # those of its table
 
     @property
     def themes_folder(self) -> Path:
@@ -48,11 +51,15 @@ class TuiSettings:
 
     def as_toml(self) -> str:
         """The settings in force, as a file that would set them all."""
-        plain = [f"{name} = {_toml(getattr(self, name))}" for name in SETTINGS if name != "keys"]
-        keys = [f"{_toml(name)} = {_toml(value)}" for name, value in self.keys.items()]
-        return "\n".join([*plain, *(["", "[keys]", *keys] if keys else [])]) + "\n"
+        plain = [f"{name} = {toml_value(getattr(self, name))}" for name in SETTINGS if name not in _TABLES]
+        tables = {"keys": self.keys, "explainer": in_force(self.explainer)}
+        for title, table in tables.items():
+            lines = [f"{_toml_key(name)} = {toml_value(value)}" for name, value in table.items()]
+            plain += ["", f"[{title}]", *lines] if lines else []
+        return "\n".join(plain) + "\n"
 
 
+_TABLES = ("keys", "explainer")
 SETTINGS = tuple(entry.name for entry in fields(TuiSettings) if entry.metadata.get("file", True))
 
 
@@ -77,8 +84,16 @@ def load_settings(folder: Path | None = None) -> TuiSettings:
         return _unusable(folder, f"{_shown(path)} cannot be read: {error.strerror}; the defaults are used.")
     except ValueError as error:  # not UTF-8, or not TOML
         return _unusable(folder, f"{_shown(path)} is not TOML ({visible(str(error))}); the defaults are used.")
+    explainer, of_explainer = read_explainer(table.pop("explainer", {}))
     used, problems = read_table(table)
-    return TuiSettings(**used, folder=folder, problems=tuple(f"{_shown(path)}: {problem}" for problem in problems))
+    said = [f"{_shown(path)}: {problem}" for problem in (*problems, *of_explainer)]
+    return TuiSettings(
+        **used,
+        explainer=explainer,
+        folder=folder,
+        problems=tuple(said),
+        explainer_problems=tuple(said[len(problems) :]),
+    )
 
 
 def read_table(table: dict[str, Any]) -> tuple[dict[str, Any], list[str]]:
@@ -120,15 +135,8 @@ def _is_layers(spec: str) -> bool:
     return re.fullmatch(r"all|last:[1-9]\d{0,5}|\d{1,6}(-\d{1,6})?(,\d{1,6}(-\d{1,6})?)*", spec.strip()) is not None
 
 
-def _toml(value: str | bool) -> str:
-    """A value as TOML; characters that a terminal would obey are written as escapes."""
-    if isinstance(value, bool):
-        return str(value).lower()
-    escaped = value.replace("\\", "\\\\").replace('"', '\\"')
-    hidden: dict[str, str | int | None] = {
-        c: f"\\U{ord(c):08X}" for c in escaped if unicodedata.category(c) in HIDDEN_CATEGORIES
-    }
-    return f'"{escaped.translate(str.maketrans(hidden))}"'
+def _toml_key(name: str) -> str:
+    return name if re.fullmatch(r"[a-z_]+", name) else toml_value(name)
 
 
 def _nearest(name: str) -> str:
@@ -146,4 +154,4 @@ def _shown(path: Path) -> str:
 
 
 def _unusable(folder: Path, problem: str) -> TuiSettings:
-    return TuiSettings(folder=folder, problems=(problem,))
+    return TuiSettings(folder=folder, problems=(problem,), explainer_problems=(problem,))

@@ -10,12 +10,14 @@ from pathlib import Path
 import pytest
 from calls import Call
 
+from headtorch.tui.explainer_settings import in_force
 from headtorch.tui.keymap import COMMANDS
 from headtorch.tui.remapping import read_keys
 from headtorch.tui.remembered import KEPT, Choices, Remembered, remember, remembered
 from headtorch.tui.settings import SETTINGS, TuiSettings, config_folder, load_settings
 
 DOCS = Path(__file__).parents[2] / "docs"
+TABLES = ("keys", "explainer")
 CHOICES = Choices(model="gpt2", corpus="sotu", tokens=(" an", " as"), layers="last:5", preset="paper", device="cpu")
 
 
@@ -46,6 +48,7 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         device="cuda:1",
         mouse=False,
         keys={"workbench.zoom": "Z,f5"},
+        explainer=in_force({"model": "gpt-4o-mini", "temperature": "default", "max_cost": 2.5, "hide_target": True}),
         folder=tmp_path,
     )
     assert load(tmp_path, wanted.as_toml()) == wanted
@@ -63,12 +66,14 @@ def test_every_setting_can_be_set(tmp_path: Path) -> None:
         ('layers = "last"', "layers is 'last', but should be"),
         ('preset = "quick"', "preset is 'quick', but should be"),
         ('device = "gpu"', "device is 'gpu', but should be"),
+        ("explainer = 3", "explainer should be a table"),
         ('keys = "j"', "keys is 'j', but should be a table of keys"),
     ],
 )
 def test_what_cannot_be_used_is_one_sentence_and_the_rest_is_used(tmp_path: Path, line: str, said: str) -> None:
     settings = load(tmp_path, f'model = "gpt2"\n{line}\n')
-    assert settings == replace(TuiSettings(), model="gpt2", folder=tmp_path, problems=settings.problems)
+    told = {"problems": settings.problems, "explainer_problems": settings.explainer_problems}
+    assert settings == replace(TuiSettings(), model="gpt2", folder=tmp_path, **told)
     assert len(settings.problems) == 1
     assert said in settings.problems[0] and str(tmp_path / "config.toml") in settings.problems[0]
     assert settings.problems[0].endswith((".", "?."))
@@ -153,7 +158,7 @@ def test_every_setting_is_documented_with_its_default() -> None:
     rows = re.findall(r"^\| `(\w+)` \| (.+?) \|", (DOCS / "settings.md").read_text("utf-8"), re.MULTILINE)
     documented = {name: default.strip("`") for name, default in rows if name in SETTINGS}
     assert set(documented) == set(SETTINGS)
-    said = {name: tomllib.loads(f"x = {value}")["x"] for name, value in documented.items() if name != "keys"}
+    said = {name: tomllib.loads(f"x = {value}")["x"] for name, value in documented.items() if name not in TABLES}
     assert said == {name: getattr(TuiSettings(), name) for name in said}
 
 

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from headtorch.tui.cli.cache import cache
 from headtorch.tui.cli.config import config
 from headtorch.tui.cli.engine import engine
 from headtorch.tui.cli.heads import ablate, attribute
@@ -59,5 +60,6 @@ for command, summary in (
     (studies, "List the studies."),
 ):
     app.command(command.__name__.removesuffix("_study"), short_help=summary)(command)
+app.add_typer(cache, name="cache", short_help="Show and empty the cache of language models' answers.")
 app.add_typer(config, name="config", short_help="Show the settings of the workbench.")
 app.command(hidden=True)(engine)  # started by the workbench

@@ -25,7 +25,7 @@ def path() -> None:
 
 @config.command()
 def show() -> None:
-    """Print every setting in force, as TOML; what in the file cannot be used goes to standard error.
+    """Print every setting in force, as TOML; what cannot be used goes to standard error. Keys are never printed.
 
     \b
     Example:
@@ -35,9 +35,10 @@ def show() -> None:
 
     from headtorch.core.text import visible
     from headtorch.tui.cli import send
+    from headtorch.tui.explainer_settings import explainer_problems
     from headtorch.tui.settings import load_settings
 
     settings = load_settings()
     send(settings.as_toml())
-    for problem in settings.problems:
+    for problem in (*settings.problems, *explainer_problems(settings)):
         sys.stderr.write(f"headtorch: {visible(problem)}\n")

@@ -94,7 +94,7 @@ class AnswerCache:
         self.folder = answers_folder() if folder is None else folder.expanduser().absolute()
         self.size_limit = size_limit
         self.problem: str | None = None
-        self._beyond_repair = False
+        self.repairable = False  # by `clear`
         self._database: Database | None = None
         self._database = self._guarded(self._open, None)
 
@@ -147,11 +147,11 @@ class AnswerCache:
     def clear(self) -> int:
         """Remove every answer and give how many there were; a database that cannot be used goes and begins anew."""
         removed = self._with(lambda database: int(database.clear()), 0)
-        if self._beyond_repair:
+        if self.repairable:
             for name in _FILES:
                 with suppress(OSError):
                     (self.folder / name).unlink()
-            self.problem, self._beyond_repair = None, False
+            self.problem, self.repairable = None, False
             self._database = self._guarded(self._open, None)
         return removed
 
@@ -169,6 +169,7 @@ class AnswerCache:
             size_limit=self.size_limit,
             eviction_policy="least-recently-stored",  # reading writes nothing
             sqlite_journal_mode="persist",  # not wal, which loses data on folders that machines share
+            sqlite_synchronous=0,  # a killed process costs nothing, a machine that loses power perhaps the database
             sqlite_mmap_size=0,
         )
 
@@ -184,7 +185,7 @@ class AnswerCache:
             said = str(error)
         except Exception as error:  # SQLite's, the system's, and what a changed table of settings ends in
             said = f"{visible(str(self.folder))} {_fault(error)}"
-            self._beyond_repair = not _is_busy(error)
+            self.repairable = not _is_busy(error)
         self.problem = f"{said}: answers of language models are not kept."
         self._database = None
         return otherwise
