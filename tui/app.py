@@ -27,7 +27,6 @@ from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
 from headtorch.tui.screens.help import HelpScreen
-from headtorch.tui.screens.note import NoteScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
 from headtorch.tui.session import Session
 from headtorch.tui.settings import TuiSettings, load_settings
@@ -230,9 +229,8 @@ class HeadtorchApp(App[None]):
 
     def leave(self) -> None:
         """Let the engine end by itself, saving, and go; a note that is being written is kept."""
-        for screen in self.screen_stack:
-            if isinstance(screen, NoteScreen):
-                with suppress(HeadtorchError):
-                    self.session.write_note(screen.subject, screen.text())
+        if self.workbench is not None:
+            with suppress(HeadtorchError):
+                self.workbench.keep_note()
         self.engine.stop()
         self.exit()

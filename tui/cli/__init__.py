@@ -22,9 +22,14 @@ def main() -> None:
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that is not UTF-8 shows \u00b7, not a traceback
     try:
-        from headtorch.tui.cli.app import app
+        if len(sys.argv) == 1:
+            from headtorch.tui.opening import open_workbench  # the first frame need not wait for the commands
 
-        app(prog_name="headtorch")
+            open_workbench()
+        else:
+            from headtorch.tui.cli.app import app
+
+            app(prog_name="headtorch")
     except HeadtorchError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:

@@ -14,7 +14,9 @@ from headtorch.tui.cli.index import prompts, scan
 from headtorch.tui.cli.listing import corpora, models, studies
 from headtorch.tui.cli.neurons import neurons
 from headtorch.tui.cli.open import open_study
+from headtorch.tui.cli.prompts_for import prompts_for
 from headtorch.tui.cli.run import run
+from headtorch.tui.opening import open_workbench
 
 app = typer.Typer(
     name="headtorch",
@@ -44,7 +46,7 @@ def root(
 ) -> None:
     """Find the attention heads that light a neuron. Without a command, the workbench opens."""
     if context.invoked_subcommand is None:
-        open_study(device="auto")
+        open_workbench()
 
 
 for command, summary in (
@@ -55,11 +57,12 @@ for command, summary in (
     (prompts, "Show the prompts that fire a neuron most."),
     (attribute, "Split a pre-activation over heads and more."),
     (ablate, "Take a head away and see what changes."),
+    (prompts_for, "Show what a language model would be asked."),
     (models, "List the models at hand."),
     (corpora, "List the corpora at hand."),
     (studies, "List the studies."),
 ):
-    app.command(command.__name__.removesuffix("_study"), short_help=summary)(command)
+    app.command(command.__name__.removesuffix("_study").replace("_", "-"), short_help=summary)(command)
 app.add_typer(cache, name="cache", short_help="Show and empty the cache of language models' answers.")
 app.add_typer(config, name="config", short_help="Show the settings of the workbench.")
 app.command(hidden=True)(engine)  # started by the workbench

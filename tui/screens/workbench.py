@@ -357,6 +357,12 @@ class Workbench(Screen[None]):
         before = self.session.notes.notes.get(subject, "")
         self.app.push_screen(NoteScreen(subject, before), partial(self._note_written, subject, before))
 
+    def keep_note(self) -> None:
+        """Save a note that is being written. Raises StorageError where that cannot be."""
+        for screen in self.app.screen_stack:
+            if isinstance(screen, NoteScreen):
+                self.session.write_note(screen.subject, screen.text())
+
     def _note_written(self, subject: str, before: str, text: str | None) -> None:
         if text is not None and text != before:
             self._save(lambda: self.session.write_note(subject, text))

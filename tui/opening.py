@@ -1,0 +1,28 @@
+"""Opening the workbench: on the pick screen or on a study. Loads no more than the first frame needs."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from headtorch.core.errors import InputError
+
+
+def open_workbench(study: str | None = None, device: str = "auto", theme: str | None = None) -> None:
+    """Run the workbench until it is left.
+
+    Raises InputError without a terminal and for a theme that is not there, StudyError for a study that is not.
+    """
+    if not (sys.stdin.isatty() and sys.stdout.isatty()) or os.environ.get("TERM") == "dumb":
+        raise InputError("The workbench needs a terminal; in scripts use headtorch run, and headtorch --help for more.")
+    from headtorch.tui.app import HeadtorchApp
+
+    if study is not None:
+        from headtorch.core.study.places import resolve
+        from headtorch.core.study.study import read_study_file
+
+        read_study_file(resolve(study))
+    app = HeadtorchApp(study=study, device=device, theme=theme)
+    if theme is not None and theme not in app.themes.names:
+        raise InputError(f"There is no theme {theme!r}; there are {', '.join(app.themes.names)}.")
+    app.run(mouse=app.settings.mouse)
