@@ -19,6 +19,13 @@ class Chat(Protocol):
         ...
 
 
+class Nobody:
+    """A chat that asks nobody: for whoever only wants to know what would be asked."""
+
+    def ask(self, questions: Sequence[Question]) -> Generator[tuple[int, Reply], None, None]:
+        yield from ()
+
+
 class Distinct(Generic[T]):
     """Questions to one model, in the order first added, and what waits for the answer to each."""
 
