@@ -50,8 +50,8 @@ def stats(json: options.Json = False) -> None:
     rows += [(name, entries, readable(size), folder) for name, (entries, size, folder) in others.items()]
     print_table([("what", "left"), ("entries", "right"), ("size", "right"), ("folder", "text")], rows)
     print_note(
-        f"Answers of language models take at most {readable(kept.size_limit)}; the oldest go first. Corpora and indices "
-        "are made again when they are missing; remove their folders by hand."
+        f"Answers of language models take at most {readable(kept.size_limit)}; the oldest go first. Corpora and "
+        "indices are made again when they are missing; remove their folders by hand."
     )
 
 

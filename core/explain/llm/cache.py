@@ -25,7 +25,7 @@ from headtorch.core.records import Record
 from headtorch.core.text import visible
 
 FORMAT = 1  # of keys and rows
-SIZE_LIMIT = 1 << 30  # bytes
+SIZE_LIMIT = 10**9  # bytes
 DAY = 86400.0  # seconds
 _KEPT = 10 * 365 * DAY  # rows expire so long after they were stored, which makes their age a column that is indexed
 _PATIENCE = 10.0  # seconds for another process to let go of the database
