@@ -49,6 +49,11 @@ class Validator:
         self.ranking = ranking or Ranking(model, corpus, index)
         self.seed = seed
 
+    def prepare(self, layer: int) -> None:
+        """Compute what neurons of a layer share, which `measure` does otherwise when it is first needed."""
+        self._unembedding  # noqa: B018 (makes it)
+        self._random_activations(layer)
+
     def measure(self, row: NextTokenNeuron, *, watch: Watch = SILENT) -> Validity | None:
         """What follows where the neuron fires most, and what it does to its token there; None if it never fires."""
         places = self._top_places(row)

@@ -63,6 +63,11 @@ class Inbox:
             self._bell.get()
         return None
 
+    @property
+    def has_waiting(self) -> bool:
+        """Whether something is there for the main thread to do: a request, or the end."""
+        return bool(self._waiting) or self.ending
+
     def take(self, fitting: Callable[[AnyRequest], bool]) -> AnyRequest | None:
         """The oldest request that fits, which then counts as running; None without one."""
         if not self._waiting:

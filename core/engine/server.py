@@ -1,7 +1,8 @@
 """The engine: one process that owns the model, reads requests, and does one thing at a time.
 
 A thread reads; the main thread works. While a study is opened and run, other requests are served at its checkpoints,
-in the same thread, so that nothing ever touches the model twice at once. Torch is not imported here.
+in the same thread, so that nothing ever touches the model twice at once; so they are while any request waits for a
+language model. Torch is not imported here.
 """
 
 from __future__ import annotations
@@ -123,11 +124,31 @@ class Engine(Watch):
         threading.Thread(target=self.inbox.read, args=(requests, on_end), daemon=True).start()
         if warm:
             import headtorch.core.engine.handlers  # noqa: F401
-        while (request := self.inbox.wait()) is not None:
+        while (request := self._next_request()) is not None:
             self._serve(request)
         self.inbox.drop_all()
         if self.session is not None:
             self.session.close()
+
+    def _next_request(self) -> AnyRequest | None:
+        """The next request; until it comes, the session works ahead. None at the end."""
+        while not self.inbox.has_waiting and self.session is not None and self._work_ahead(self.session):
+            pass
+        return self.inbox.wait()
+
+    def _work_ahead(self, session: Session) -> bool:
+        """One piece of what later requests will need; False where nothing is left of it."""
+        try:
+            return session.work_ahead()
+        except Interrupted:
+            return True
+        except Exception as error:  # a request that needs it will say what is wrong
+            from headtorch.core.engine.memory import make_room
+
+            _log.warning("Working ahead stopped: %s", error)
+            error.__traceback__ = None
+            make_room()
+            return False
 
     def send(self, message: Message) -> None:
         """Write a message; where nobody reads any more, the end has come."""
@@ -142,30 +163,52 @@ class Engine(Watch):
     @property
     def nested(self) -> bool:
         """Whether the present request is served within the run of a study."""
-        return len(self._works) > 1
+        return any(isinstance(work.request, OpenStudy) for work in self._works[:-1])
 
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        if not self._works:
+            return  # nobody waits for work ahead
         work = self._works[-1]
         if isinstance(work.request, OpenStudy) or time.monotonic() - work.began >= PATIENCE:
             work.pace.report(stage, done, total, unit)
 
     def checkpoint(self) -> None:
-        """Raises Interrupted where the present request is not wanted any more."""
+        """Raises Interrupted where the present request is not wanted any more, and work ahead when one has come."""
+        if not self._works:
+            if self.inbox.has_waiting:
+                raise Interrupted("A request has come.")
+            return
         work = self._works[-1]
-        if self.inbox.is_unwanted(work.request):
-            raise Interrupted("The request was cancelled.")
+        self._stop_unwanted(work)
         work.pace.tell_due()
         self._tell_device(work)
-        if self.nested or self.session is None or not isinstance(work.request, OpenStudy):
-            return
-        while self.session.may_be_interrupted() and (request := self._next_small()) is not None:
-            with self.session.apart():
-                self._serve(request)
+        if isinstance(work.request, OpenStudy):
+            self._serve_between(work)
+
+    def waiting(self) -> None:
+        """Between the replies of a language model other requests are served, whoever waits: nothing touches the model.
+
+        Not those of a kind that is running already, whose turn comes when that has ended.
+        """
+        self.checkpoint()
+        work = self._works[-1]
+        if not isinstance(work.request, OpenStudy):
+            self._serve_between(work)
+
+    def _stop_unwanted(self, work: Work) -> None:
         if self.inbox.is_unwanted(work.request):
             raise Interrupted("The request was cancelled.")
 
-    def _next_small(self) -> AnyRequest | None:
-        return self.inbox.take(lambda request: not isinstance(request, OpenStudy))
+    def _serve_between(self, work: Work) -> None:
+        """Serve what waits within the present work, as long as that is in a state to be left alone."""
+        running = {OpenStudy, *(type(one.request) for one in self._works)}
+        while self.session is not None and self.session.may_be_interrupted():
+            request = self.inbox.take(lambda request: type(request) not in running)
+            if request is None:
+                break
+            with self.session.apart():
+                self._serve(request)
+        self._stop_unwanted(work)
 
     def _serve(self, request: AnyRequest) -> None:
         """Answer one request, whatever happens."""

@@ -13,6 +13,7 @@ import torch
 
 from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.interventions import Means, mean_head_outputs
+from headtorch.core.engine.ahead import work_ahead
 from headtorch.core.engine.best_prompts import BestPromptsTeller
 from headtorch.core.engine.devices import DeviceMeter
 from headtorch.core.engine.language_models import LanguageModels
@@ -21,7 +22,7 @@ from headtorch.core.engine.pipeline import STAGES, run_study
 from headtorch.core.engine.protocol import Answer, OpenStudy, StudyReady
 from headtorch.core.engine.stages import open_corpus, open_model
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.errors import InputError
+from headtorch.core.errors import InputError, Interrupted
 from headtorch.core.events import AnyEvent, ModelOpened
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId, NextTokenNeuron
@@ -49,6 +50,7 @@ class Session:
         self.workspace = Workspace(self.settings, device=request.device, watch=engine, model=model)
         self.workspace.llm = self.models(request.access)
         self._study: Study | None = None
+        self._ahead: Iterator[None] | None = None
 
     def models(self, access: LlmAccess) -> LanguageModels:
         """The language models as one request reaches them."""
@@ -165,6 +167,21 @@ class Session:
         """Mean head outputs on random positions. Needs the index."""
         self.need_index()
         return mean_head_outputs(self.workspace.model, self.workspace.random_rows, watch=self.engine)
+
+    def work_ahead(self) -> bool:
+        """One piece of what visits will need, while nobody asks; False where nothing is left of it."""
+        if not self.is_open or self.loaded_model is None:
+            return False
+        if self._ahead is None:
+            self._ahead = work_ahead(self)
+        try:
+            next(self._ahead)
+        except StopIteration:
+            return False
+        except Interrupted:
+            self._ahead = None  # begun again; what was finished is kept
+            raise
+        return True
 
     def _measure_device(self) -> None:
         device = self.workspace.model.device

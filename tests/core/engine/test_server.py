@@ -19,6 +19,7 @@ from headtorch.core.engine.protocol import (
     Cancel,
     EngineReady,
     FindHeadRoles,
+    Happened,
     HeadRoles,
     ListNeurons,
     OpenStudy,
@@ -43,6 +44,12 @@ class FakeSession:
 
     def __init__(self) -> None:
         self.closed = False
+        self.pieces: list[Callable[[], object]] = []  # of work ahead
+
+    def work_ahead(self) -> bool:
+        if self.pieces:
+            self.pieces.pop(0)()
+        return bool(self.pieces)
 
     def may_be_interrupted(self) -> bool:
         return True
@@ -321,3 +328,37 @@ def test_the_machines_own_use_is_within_its_bounds() -> None:
     use = DeviceMeter("cpu").measure()
     assert use is not None and use.memory_total is not None and use.busy is not None
     assert 0 < use.memory_used < use.memory_total and 0 <= use.busy <= 1
+
+
+def test_work_ahead_goes_on_while_nobody_asks_and_stops_for_a_request(play: Play) -> None:
+    done = threading.Event()
+    engines: list[Engine] = []
+
+    def endless() -> None:
+        play.running.set()
+        while True:
+            engines[0].checkpoint()
+            engines[0].progress("ahead", 1, 2)
+
+    play.acts["OpenStudy"] = lambda engine, request: engines.append(engine)
+    play.session.pieces = [endless, done.set]
+    with Wire() as wire:
+        wire.ask(STUDY)
+        assert play.running.wait(10)
+        assert isinstance(wire.ask(PROBE)[1], RequestDone)
+        assert done.wait(10)
+    assert not any(isinstance(message, Happened) for message in wire.heard)
+
+
+def test_work_ahead_that_fails_is_not_tried_for_ever(play: Play) -> None:
+    tried = []
+
+    def fails() -> None:
+        tried.append(1)
+        raise MemoryError
+
+    play.session.pieces = [fails] * 1000
+    with Wire() as wire:
+        wire.ask(STUDY)
+        assert isinstance(wire.ask(PROBE)[1], RequestDone)
+    assert len(tried) <= 2
