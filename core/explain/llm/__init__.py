@@ -3,6 +3,7 @@
 questions: what is asked of a model, and what comes back
 prompts, answers: the words that are sent, and reading what comes back
 explainer, judge: many heads at once
-chat: the calls: concurrency, retries, faults, streaming
+chat, calls: many questions at once: what is kept, how many run, retries, stopping
+endpoint, dialect, reading, faults: one call: the client, what an endpoint does not know, its answer, what goes wrong
 cache, prices, budget: no answer is paid for twice, and nothing is spent unasked
 """

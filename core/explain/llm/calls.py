@@ -23,7 +23,7 @@ from headtorch.core.explain.llm.questions import Answer, Question, Reply, Unansw
 from headtorch.core.settings import LlmAccess
 
 _PATIENCE = 0.1  # seconds between looks at whether to go on, and between two texts of one answer
-_FIRST_DELAY = 0.5  # seconds; doubled with every attempt
+FIRST_DELAY = 0.5  # seconds; doubled with every attempt
 _LONGEST_DELAY = 20.0
 _GOODBYE = 2.0  # seconds for calls to end; looking up a host's name cannot be broken off
 _STOPPED = Unanswered("The work was stopped before the answer came; run again.")
@@ -160,6 +160,8 @@ class Calls:
             reply: Reply | None = endpoint.given_up.get(asked.question.model)
             if reply is None:
                 reply = await self._paid(endpoint, asked)
+            else:
+                self._ledger.settle(asked.question, reply)
             if reply is not None:
                 self._replies.put((asked, reply))
 
@@ -195,7 +197,7 @@ class Calls:
             if last or not fault.again:
                 return
             endpoint.pause(fault.wait)
-            await asyncio.sleep(random.uniform(0, min(_LONGEST_DELAY, _FIRST_DELAY * 2 ** (attempt - 1))))
+            await asyncio.sleep(random.uniform(0, min(_LONGEST_DELAY, FIRST_DELAY * 2 ** (attempt - 1))))
             if model in endpoint.given_up or self._claim(asked.question, retry=not fault.charged) is not None:
                 return
 

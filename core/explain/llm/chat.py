@@ -42,8 +42,9 @@ class Chat:
         """Each question's place and reply: kept answers first, then others as they come.
 
         Equal questions are asked once. At most `access.concurrency` calls are in flight to each endpoint; each is
-        tried `access.attempts` times, with growing random delays, and no more calls are made of a model once its
-        endpoint has refused one for good. An answer is kept as soon as it is here, so that stopping loses none.
+        tried `access.attempts` times, with growing random delays, may be silent for `access.timeout` seconds and take
+        ten times as long in all. No more calls are made of a model once its endpoint has refused one for good. An
+        answer is kept as soon as it is here, so that stopping loses none.
 
         The watch is asked every 0.1 s; what it raises, or closing the generator, stops all calls. `Question.on_text`
         is called between replies, in the thread that iterates, at most every 0.1 s and with the whole text before its

@@ -174,6 +174,7 @@ def url_fault(place: Place) -> Fault | None:
     try:
         parts = urlsplit(place.base_url)
         valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        valid = valid and place.base_url.isprintable() and " " not in place.base_url
     except ValueError:
         return bad_url(place)
     if parts.username is not None or parts.password is not None:

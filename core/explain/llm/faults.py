@@ -16,6 +16,7 @@ from headtorch.core.text import visible
 LONGEST_WAIT = 60.0  # seconds; an endpoint that asks for more is asked again after this
 _WORDS = 160  # characters quoted of what an endpoint says
 _REASON = 600  # characters of a reason
+_DEEPEST = 5  # lists and dicts inside each other, of an error
 _SHORTEST_KEY = 6  # shorter ones are stand-ins such as "none", and would blot out plain words
 _KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\bsk-[\w*.-]{4,}")
 _PAGE = re.compile(r"^\s*<", re.ASCII)
@@ -35,7 +36,7 @@ class Place:
 
     @property
     def url(self) -> str:
-        return normal_url(self.base_url)[:120]
+        return normal_url(self.base_url).partition("?")[0][:120]
 
     def scrub(self, text: str) -> str:
         """The text without keys, wherever they came from."""
@@ -203,8 +204,9 @@ def page(place: Place) -> Fault:
 
 def bad_url(place: Place) -> Fault:
     """Not an address of an endpoint."""
+    shown = place.base_url.rpartition("@")[2][:120]  # without user and password
     return Fault(
-        f"{place.url!r} is not an address that a language model can have",
+        f"{shown!r} is not an address that a language model can have",
         "give base_url as in http://localhost:8000/v1",
         final=True,
     )
@@ -215,16 +217,22 @@ def words_of(body: object, place: Place) -> str:
     return _plain(message_of(body), place)
 
 
-def message_of(body: object) -> str:
+def message_of(body: object, depth: int = 0) -> str:
     """The message in an error's body, in any of the shapes in use; FastAPI's lists name the fields."""
-    if isinstance(body, dict):
-        inner = body.get("error") or body.get("message") or body.get("detail") or body.get("msg")
-        field_name = body.get("param") or body.get("loc")
-        named = f"{field_name}: " if field_name and str(field_name) not in str(inner) else ""
-        return named + message_of(inner) if inner else ""
+    if isinstance(body, str):
+        return "" if _PAGE.match(body) else body
+    if depth == _DEEPEST:
+        return ""
     if isinstance(body, list):
-        return " ".join(message_of(each) for each in body[:5])
-    return body if isinstance(body, str) and not _PAGE.match(body) else ""
+        return " ".join(message_of(each, depth + 1) for each in body[:5])
+    if not isinstance(body, dict):
+        return ""
+    inner = next((body[key] for key in ("error", "message", "detail", "msg") if body.get(key)), None)
+    message = message_of(inner, depth + 1)
+    where = body.get("loc")
+    parts = where if isinstance(where, list) else [body.get("param")]
+    field_name = ".".join(part for part in parts if isinstance(part, str))
+    return f"{field_name}: {message}" if field_name and field_name not in message else message
 
 
 def _plain(text: str, place: Place) -> str:

@@ -33,7 +33,7 @@ def read_completion(completion: Any, question: Question, place: Place) -> Answer
     choice = _first(completion)
     message = getattr(choice, "message", None)
     text = getattr(message, "content", None)
-    if message is None or not isinstance(text, str | None):
+    if not hasattr(message, "content") or not isinstance(text, str | None):
         raise garbled(place, "JSON without choices")
     said = _Said(question, place)
     said.add(text or "")
