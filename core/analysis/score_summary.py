@@ -28,7 +28,7 @@ class GroupScores(Record, frozen=True, kw_only=True):
     n_heads: int  # scorable
     mean: float | None
     sd: float | None
-    interval: Interval | None  # bootstrap over neurons
+    interval: Interval | None  # bootstrap over neurons; None with fewer than two
 
 
 class GroupComparison(Record, frozen=True, kw_only=True):
@@ -60,10 +60,14 @@ def compare_groups(next_token: Sequence[Score], random: Sequence[Score], *, seed
     difference = interval = None
     if first[0] and second[0]:
         difference = float(np.mean(first[0]) - np.mean(second[0]))
-        draws = clustered_means(*first, seed=seed) - clustered_means(*second, seed=seed + 1)
-        interval = percentile_interval(draws)
+        if min(len(set(first[1])), len(set(second[1]))) > 1:
+            draws = clustered_means(*first, seed=seed) - clustered_means(*second, seed=seed + 1)
+            interval = percentile_interval(draws)
     return GroupComparison(
-        next_token=_group(*first, seed), random=_group(*second, seed + 1), difference=difference, interval=interval
+        next_token=group_scores(next_token, seed=seed),
+        random=group_scores(random, seed=seed + 1),
+        difference=difference,
+        interval=interval,
     )
 
 
@@ -72,11 +76,13 @@ def _values(scores: Sequence[Score]) -> tuple[list[float], list[NeuronId]]:
     return [e for e, _ in scorable], [neuron for _, neuron in scorable]
 
 
-def _group(values: Sequence[float], neurons: Sequence[NeuronId], seed: int) -> GroupScores:
+def group_scores(scores: Sequence[Score], *, seed: int = 0) -> GroupScores:
+    """The mean E of the scorable heads, with the spread of the heads and an interval over neurons."""
+    values, neurons = _values(scores)
     return GroupScores(
         n_neurons=len(set(neurons)),
         n_heads=len(values),
         mean=float(np.mean(values)) if values else None,
         sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        interval=percentile_interval(clustered_means(values, neurons, seed=seed)) if values else None,
+        interval=percentile_interval(clustered_means(values, neurons, seed=seed)) if len(set(neurons)) > 1 else None,
     )

@@ -25,19 +25,19 @@ Step = Literal["explain", "score"]
 def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """What the study's explainer says of every head worth explaining that it has said nothing of yet."""
     method = method_of(study.settings, workspace.llm)
-    wanted = without_explanation(study.state, method)
+    wanted = without_explanation(study.state, method, study.state.explainable())
     yield from workspace.llm.accounted(explain_heads(study, workspace, method, wanted))
 
 
-def without_explanation(state: StudyState, method: Method) -> list[HeadActivity]:
-    """The heads worth explaining that the explainer has not explained, or in other words than it would now."""
+def without_explanation(state: StudyState, method: Method, heads: Sequence[HeadActivity]) -> list[HeadActivity]:
+    """Those of the heads that the explainer has not explained, or in other words than it would now."""
     name, own_words = method.explainer.name, method.own_words
     said = {
         (neuron, head): one.text for (neuron, head, explainer), one in state.explanations.items() if explainer == name
     }
     return [
         one
-        for one in state.explainable()
+        for one in heads
         if (one.neuron, one.head) not in said or own_words not in (None, said[one.neuron, one.head])
     ]
 

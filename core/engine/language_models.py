@@ -63,7 +63,11 @@ class Telling(Watch):
 
 
 class LanguageModels:
-    """Opened when first asked. `tell` hears live events; `leave` may refuse, by raising, what a run is about to ask."""
+    """Opened when first asked.
+
+    tell: hears what is spent and, with `stream`, what is said as it comes
+    leave: hears what a run is about to ask, and may refuse it by raising
+    """
 
     def __init__(
         self,
@@ -72,10 +76,12 @@ class LanguageModels:
         watch: Watch = SILENT,
         tell: Tell | None = None,
         leave: Leave | None = None,
+        stream: bool = True,
     ) -> None:
         self.access = access or LlmAccess()
         self.leave = leave
         self._watch, self._tell = watch, tell
+        self._stream = stream and tell is not None
         self._accounted: dict[tuple[str, str], CallsMade] = {}
 
     @cached_property
@@ -116,7 +122,7 @@ class LanguageModels:
             self._telling.hear(("explanation", neuron, head), said)
 
         self.ledger.check([settings.model])
-        return LlmExplainer(settings, self._chat(settings), on_text=hear if self._tell is not None else None)
+        return LlmExplainer(settings, self._chat(settings), on_text=hear if self._stream else None)
 
     def judge(self, settings: LlmSettings) -> LlmJudge:
         """The judging model; its verdicts are told as they come."""
@@ -134,7 +140,7 @@ class LanguageModels:
             self._telling.hear(("verdicts", said.neuron, said.head), so_far)
 
         self.ledger.check([settings.judge_model or settings.model])
-        return LlmJudge(settings, self._chat(settings), on_verdicts=hear if self._tell is not None else None)
+        return LlmJudge(settings, self._chat(settings), on_verdicts=hear if self._stream else None)
 
     def accounted(self, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
         """The events, and what was asked of language models meanwhile: now and then, and where they end in an error."""

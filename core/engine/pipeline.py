@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from headtorch.core.engine import stages
@@ -17,6 +17,7 @@ from headtorch.core.engine.scoring import score, score_heads, without_judgement
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
+from headtorch.core.records import HeadActivity
 from headtorch.core.settings import Settings
 from headtorch.core.study.report import write_report
 from headtorch.core.study.state import StudyState
@@ -55,7 +56,7 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
         if name == _first_to_read(left):
             yield from _logged(study, stages.open_corpus(study, workspace))
         if name == _first_to_ask(left):
-            ask_leave(study, workspace, method)
+            ask_leave(study, workspace, method, study.state.explainable())
         yield from _run_stage(study, name, STAGES[name](study, workspace))
     yield from report_study(study, out)
     if study.state.finished is None:
@@ -76,18 +77,25 @@ def stages_left(state: StudyState) -> list[str]:
     return [name for name in STAGES if name in again or not state.is_done(name)]
 
 
-def explain_study(study: Study, workspace: Workspace, settings: Settings) -> Iterator[AnyEvent]:
-    """Explain and score the study's heads by another explainer than its own, as far as that is not done yet.
+def explain_study(
+    study: Study, workspace: Workspace, settings: Settings, heads: Sequence[HeadActivity] | None = None
+) -> Iterator[AnyEvent]:
+    """Explain and score heads by another explainer than the study's own, as far as that is not done yet.
 
-    `settings` are the study's but for the explainer. Every event is on the disk when it is yielded.
+    settings: the study's, but for the explainer
+    heads: all that are worth explaining, where not given; only then are p values adjusted and neurons compared
+
+    Every event is on the disk when it is yielded.
     """
     method = method_of(settings, workspace.llm)
-    ask_leave(study, workspace, method)
-    unexplained = without_explanation(study.state, method)
+    wanted = study.state.explainable() if heads is None else heads
+    ask_leave(study, workspace, method, wanted)
+    unexplained = without_explanation(study.state, method, wanted)
     yield from _logged(study, workspace.llm.accounted(explain_heads(study, workspace, method, unexplained)))
-    unjudged = without_judgement(study.state, method)
+    unjudged = without_judgement(study.state, method, wanted)
     yield from _logged(study, workspace.llm.accounted(score_heads(study, workspace, method, unjudged)))
-    yield from _logged(study, compare(study, method.explainer.name))
+    if heads is None:
+        yield from _logged(study, compare(study, method.explainer.name))
     yield from report_study(study)
 
 

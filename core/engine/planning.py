@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from headtorch.core.engine.explaining import explain_tasks, without_explanation
 from headtorch.core.engine.method import Method
-from headtorch.core.engine.scoring import cases_of
+from headtorch.core.engine.scoring import cases_of, without_judgement
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.explain.cases import can_be_judged
 from headtorch.core.explain.llm.explainer import LlmExplainer
@@ -18,16 +18,11 @@ from headtorch.core.study.study import Study
 WORDS = 40  # of an explanation that is not there yet
 
 
-def questions_left(study: Study, workspace: Workspace, method: Method) -> list[Question]:
-    """What is left to ask for a study: of the explainer, then of the judge."""
-    if not method.asks:
-        return []
-    name, judge = method.explainer.name, method.judge.name
-    unexplained = without_explanation(study.state, method)
-    judged = {key for key, one in study.state.judgements.items() if one.judge == judge}
-    unjudged = [
-        one for one in study.state.explainable() if one in unexplained or (one.neuron, one.head, name) not in judged
-    ]
+def questions_left(study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]) -> list[Question]:
+    """What is left to ask about heads of a study: of the explainer, then of the judge."""
+    unexplained = without_explanation(study.state, method, heads)
+    waiting = without_judgement(study.state, method, heads)
+    unjudged = [one for one in heads if one in unexplained or one in waiting]
     return planned_questions(study, workspace, method, unexplained, unjudged)
 
 
@@ -67,11 +62,11 @@ def plan(workspace: Workspace, questions: Sequence[Question]) -> list[PlannedCal
     return workspace.llm.ledger.estimate(questions, workspace.llm.cache.get) if questions else []
 
 
-def ask_leave(study: Study, workspace: Workspace, method: Method) -> None:
-    """Show what the rest of a study would ask to whoever may refuse it, by raising."""
+def ask_leave(study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]) -> None:
+    """Show what is left to ask about the heads to whoever may refuse it, by raising."""
     if workspace.llm.leave is None or not method.asks:
         return
-    planned = plan(workspace, questions_left(study, workspace, method))
+    planned = plan(workspace, questions_left(study, workspace, method, heads))
     if any(one.calls for one in planned):
         workspace.llm.leave(planned)
 

@@ -2,7 +2,8 @@
 
 A front end sends requests on the engine's standard input; the engine answers on its standard output with any number of
 messages that name the request, and ends each request with exactly one of RequestDone, RequestFailed, RequestCancelled.
-A newer request of a kind cancels the older one. While OpenStudy runs, the other requests are served between batches.
+A newer request of a kind cancels the older one. While OpenStudy runs, the other requests are served between batches;
+while a language model is waited for, those of other kinds are.
 """
 
 from __future__ import annotations

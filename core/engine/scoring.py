@@ -32,18 +32,18 @@ Labels = Mapping[tuple[NeuronId, HeadId], Sequence[bool]]  # whether a head is a
 def score(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """E of every explanation on the scoring half; then q over all of them, and next-token against random neurons."""
     method = method_of(study.settings, workspace.llm)
-    wanted = without_judgement(study.state, method)
+    wanted = without_judgement(study.state, method, study.state.explainable())
     yield from workspace.llm.accounted(score_heads(study, workspace, method, wanted))
     yield from compare(study, method.explainer.name)
 
 
-def without_judgement(state: StudyState, method: Method) -> list[HeadActivity]:
-    """The explained heads that this judge has not judged as they are explained now."""
+def without_judgement(state: StudyState, method: Method, heads: Sequence[HeadActivity]) -> list[HeadActivity]:
+    """Those of the heads that are explained and that this judge has not judged as they are explained now."""
     name = method.explainer.name
     judged = {key for key, one in state.judgements.items() if one.judge == method.judge.name}
     return [
         one
-        for one in state.explainable()
+        for one in heads
         if (one.neuron, one.head, name) in state.explanations and (one.neuron, one.head, name) not in judged
     ]
 

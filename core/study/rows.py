@@ -5,7 +5,7 @@ from __future__ import annotations
 from statistics import median
 
 from headtorch.core.records import AblationGroup, NextTokenNeuron, Record
-from headtorch.core.study.state import StudyState
+from headtorch.core.study.state import ExplainedHead, StudyState
 
 
 class NeuronRow(Record, frozen=True, kw_only=True):
@@ -122,7 +122,7 @@ class AblationRow(Record, frozen=True, kw_only=True):
 
 def summary_rows(state: StudyState, explainer: str | None = None) -> list[NeuronRow]:
     """One row a neuron, in the order found. Scores are those of `explainer`, by default the study's own."""
-    chosen = explainer or (state.settings.explainer if state.settings else "rules")
+    chosen = explainer or (state.settings.explainer_name if state.settings else "rules")
     return [_neuron_row(state, found, chosen) for found in state.neurons.values()]
 
 
@@ -213,9 +213,18 @@ def head_rows(state: StudyState) -> list[HeadRow]:
 
 
 def score_rows(state: StudyState) -> list[ScoreRow]:
-    """One row a score, in the order given."""
+    """One row a score, neuron by neuron and then explainer by explainer: answers come in any order."""
+    neurons = {neuron: place for place, neuron in enumerate([*state.neurons, *state.visited])}
+    explainers = {name: place for place, name in enumerate(state.explainers())}
+    heads = {(one.neuron, one.head): place for place, one in enumerate(state.explainable())}
+
+    def place(key: ExplainedHead) -> tuple[int, ...]:
+        neuron, head, explainer = key
+        unknown = len(state.scores)
+        return neurons.get(neuron, unknown), explainers.get(explainer, unknown), heads.get((neuron, head), unknown)
+
     rows = []
-    for (neuron, head, explainer), score in state.scores.items():
+    for (neuron, head, explainer), score in sorted(state.scores.items(), key=lambda one: place(one[0])):
         found = state.neurons.get(neuron)
         said = state.explanations.get((neuron, head, explainer))
         rows.append(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
@@ -23,4 +23,21 @@ IndexLayers = Annotated[
 Context = Annotated[int, typer.Option(min=2, help="Longest row in tokens, the first token included.")]
 TopK = Annotated[int, typer.Option(min=1, help="Top places kept for each neuron and half of the corpus.")]
 Seed = Annotated[int, typer.Option(help="Of all that is drawn at random.")]
+Explainer = Annotated[
+    Literal["rules", "me", "llm"],
+    typer.Option(help="rules: from the prompts, offline; me: --explanation; llm: a language model."),
+]
+Explanation = Annotated[
+    str | None, typer.Option(help="For --explainer me: a sentence, or a regular expression, re:PATTERN.")
+]
+ExplainerModel = Annotated[
+    str | None, typer.Option("--explainer-model", help="The language model, as its endpoint names it.")
+]
+JudgeModel = Annotated[str | None, typer.Option("--judge-model", help="By default the one that explains.")]
+BaseUrl = Annotated[
+    str | None, typer.Option("--base-url", help="An OpenAI-compatible endpoint, such as http://localhost:8000/v1.")
+]
+MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop before more calls than this.")]
+MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop before more US dollars than this.")]
+Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing before calls to a language model; for scripts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]

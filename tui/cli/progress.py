@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from types import FrameType
 
 from rich.console import Console
@@ -38,7 +38,7 @@ class StoppableWatch(Watch):
 
 
 class BarWatch(StoppableWatch):
-    """Shows progress as bars."""
+    """Shows progress as bars; `aside` takes them away for as long as something else is on the screen."""
 
     def __init__(self, bars: Progress) -> None:
         super().__init__()
@@ -49,7 +49,23 @@ class BarWatch(StoppableWatch):
         known = total or None  # 0: nobody knows how much there is
         if stage not in self._tasks:
             self._tasks[stage] = self._bars.add_task(stage, total=known, unit=unit)
-        self._bars.update(self._tasks[stage], completed=done, total=known)
+        self._bars.update(self._tasks[stage], completed=done, total=known, unit=unit)
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Without bars."""
+        self._bars.stop()
+        try:
+            yield
+        finally:
+            self._bars.start()
+
+
+@contextmanager
+def aside(watch: Watch) -> Iterator[None]:
+    """For a question on the terminal while work goes on: no bars are drawn over it."""
+    with watch.aside() if isinstance(watch, BarWatch) else nullcontext():
+        yield
 
 
 @contextmanager

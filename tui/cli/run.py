@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN, paper_settings
-from headtorch.core.errors import ExplanationError, InputError
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
     from headtorch.core.events import ScoreGroup
+    from headtorch.core.study.state import StudyState
     from headtorch.core.study.study import Study
 
 
@@ -23,12 +24,13 @@ def run(
         str | None, typer.Option(help="Name or folder of the study; equal settings go on with it.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Where the report goes; by default into the study's folder.")] = None,
-    explainer: Annotated[
-        Literal["rules", "me"], typer.Option(help="rules: written from the prompts, offline; me: --explanation.")
-    ] = "rules",
-    explanation: Annotated[
-        str | None, typer.Option(help="For --explainer me: a regular expression, re:PATTERN.")
-    ] = None,
+    explainer: options.Explainer = "rules",
+    explanation: options.Explanation = None,
+    explainer_model: options.ExplainerModel = None,
+    judge_model: options.JudgeModel = None,
+    base_url: options.BaseUrl = None,
+    max_calls: options.MaxCalls = None,
+    max_cost: options.MaxCost = None,
     preset: Annotated[
         Literal["default", "paper"], typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")
     ] = "default",
@@ -50,9 +52,7 @@ def run(
     context: options.Context = 256,
     top_k: options.TopK = 128,
     seed: options.Seed = 0,
-    yes: Annotated[
-        bool, typer.Option("--yes", "-y", help="Ask nothing; for scripts. Nothing here costs money.")
-    ] = False,
+    yes: options.Yes = False,
     json: options.Json = False,
 ) -> None:
     """Study tokens: neurons, prompts, heads, explanations, scores, ablations, report.
@@ -71,14 +71,21 @@ def run(
     from headtorch.core.settings import Settings
     from headtorch.core.study.places import default_name, resolve
     from headtorch.core.study.study import Study
+    from headtorch.tui.cli.asking import language_models, models_for
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
     from headtorch.tui.cli.workspaces import anchored
 
-    if (explainer == "me") != (explanation is not None):
-        raise InputError("--explainer me and --explanation go together: give both or neither.")
-    if explanation is not None:
-        _check_pattern(explanation)
+    llm, access = models_for(
+        explainer,
+        explanation,
+        yes,
+        model=explainer_model,
+        judge_model=judge_model,
+        base_url=base_url,
+        max_calls=max_calls,
+        max_cost=max_cost,
+    )
     asked = Settings(
         model=anchored(model),
         revision=revision,
@@ -96,6 +103,7 @@ def run(
         top_k=top_k,
         explainer=explainer,
         explanation=explanation,
+        llm=llm,
         seed=seed,
         reject_neurons=tuple(reject_neuron or ()),
         reject_tokens=tuple(reject_token or ()),
@@ -105,6 +113,7 @@ def run(
     where = resolve(default_name(asked) if study is None else study)
     with progress_bars() as watch:
         workspace = Workspace(asked, device=device, watch=watch)
+        workspace.llm = language_models(access, watch, yes=yes, silent=json)
         if not (where / "study.json").exists():
             workspace.check_question()
             workspace.corpus  # noqa: B018 (read now, so that one which cannot be leaves no study behind)
@@ -117,17 +126,6 @@ def run(
         print_summary(opened)
 
 
-def _check_pattern(explanation: str) -> None:
-    """Raises ExplanationError for what cannot judge by itself, before any work is done."""
-    from headtorch.core.explain.me import MeExplainer
-
-    if not MeExplainer(explanation).is_pattern:
-        raise ExplanationError(
-            "A sentence cannot be scored by itself here; write a regular expression, such as "
-            "--explanation 're: United$'."
-        )
-
-
 def results(study: Study) -> dict[str, object]:
     """What --json prints: a row for each neuron and for each score, and where the report is."""
     from headtorch.core.study.rows import ablation_rows, score_rows, summary_rows
@@ -137,6 +135,8 @@ def results(study: Study) -> dict[str, object]:
         "neurons": summary_rows(study.state),
         "scores": score_rows(study.state),
         "ablations": ablation_rows(study.state),
+        "unanswered": list(study.state.unanswered.values()),
+        "calls": list(study.state.calls.values()),
         "reports": study.state.reports,
     }
 
@@ -212,11 +212,32 @@ def print_summary(study: Study) -> None:
         print_text()
     for comparison in study.state.baseline.values():
         print_note(
-            f"Mean E: next-token neurons {_group(comparison.next_token)}; random neurons {_group(comparison.random)}."
+            f"Mean E ({comparison.explainer}): next-token neurons {_group(comparison.next_token)}; "
+            f"random neurons {_group(comparison.random)}."
         )
+    print_calls(study.state)
     print_text()
     for path in study.state.reports:
         print_text(f"report: {path}")
+
+
+def print_calls(state: StudyState) -> None:
+    """What language models were asked for the study until now, and the heads that none answered for."""
+    from headtorch.tui.cli.asking import price
+    from headtorch.tui.cli.output import print_note
+
+    for made in state.calls.values():
+        about = "" if made.counted else "about "
+        print_note(
+            f"{made.model}: {made.calls:,} calls ({made.cached:,} more answered in the cache, {made.unanswered:,} "
+            f"unanswered), {about}{made.prompt_tokens:,} tokens sent and {made.completion_tokens:,} answered, "
+            f"price {price(made.cost)}"
+        )
+    reasons = Counter(one.reason for one in state.unanswered.values())
+    for reason, heads in reasons.most_common():
+        print_note(f"Unanswered, {heads} {'head' if heads == 1 else 'heads'}: {reason}")
+    if reasons:
+        print_note("The same command asks for these again.")
 
 
 def short(value: float | None, digits: int = 2) -> str | None:

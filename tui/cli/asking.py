@@ -1,0 +1,107 @@
+"""What the commands share that ask language models: which, how they are reached, and leave to spend."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any
+
+import typer
+
+from headtorch.core.errors import ExplanationError, InputError
+from headtorch.core.text import visible
+from headtorch.tui.cli.progress import aside
+
+if TYPE_CHECKING:
+    from headtorch.core.engine.language_models import LanguageModels
+    from headtorch.core.events import AnyEvent
+    from headtorch.core.records import PlannedCalls
+    from headtorch.core.settings import LlmAccess, LlmSettings
+    from headtorch.core.watch import Watch
+
+NOBODY_TO_ASK = (
+    "This would ask a language model, which may cost money, and there is no terminal to confirm it on; give --yes, "
+    "with --max-calls or --max-cost as a limit."
+)
+NOT_ASKED = "Nothing was asked and nothing was spent; what there is of the study is kept."
+
+
+def models_for(
+    explainer: str, explanation: str | None, yes: bool, **flags: Any
+) -> tuple[LlmSettings | None, LlmAccess]:
+    """The language model that an explainer needs, from flags and settings; None where it needs none.
+
+    Raises ExplanationError where none is named, InputError where nobody can be asked for leave.
+    """
+    from headtorch.core.explain.me import MeExplainer
+    from headtorch.core.settings import LlmAccess
+    from headtorch.tui.explainer_settings import llm_settings
+    from headtorch.tui.settings import load_settings
+
+    if (explainer == "me") != (explanation is not None):
+        raise InputError("--explainer me and --explanation go together: give both or neither.")
+    sentence = explanation is not None and not MeExplainer(explanation).is_pattern
+    if explainer != "llm" and not sentence:
+        return None, LlmAccess()
+    if sentence and flags["model"] is None:
+        flags["model"] = flags["judge_model"]
+    llm, access = llm_settings(load_settings(), **flags)
+    if llm is None:
+        raise ExplanationError(
+            "A sentence cannot be scored by itself: name a language model as its judge with --judge-model, or write a "
+            "regular expression, such as --explanation 're: United$'."
+            if sentence
+            else "Name the language model that explains, with --explainer-model or in the settings."
+        )
+    if not yes and not sys.stdin.isatty():
+        raise InputError(NOBODY_TO_ASK)
+    return llm, access
+
+
+def language_models(access: LlmAccess, watch: Watch, *, yes: bool, silent: bool) -> LanguageModels:
+    """Language models as a command reaches them: leave is asked once, and the cost is shown as it grows."""
+    from headtorch.core.engine.language_models import LanguageModels
+
+    return LanguageModels(
+        access, watch=watch, tell=_cost_on(watch), leave=_leave(yes, silent, lambda: aside(watch)), stream=False
+    )
+
+
+def _cost_on(watch: Watch) -> Callable[[AnyEvent], None]:
+    def tell(event: AnyEvent) -> None:
+        from headtorch.core.events import Spending
+
+        if isinstance(event, Spending):
+            watch.progress("calls", event.calls + event.cached + event.unanswered, 0, price(event.cost))
+
+    return tell
+
+
+def _leave(
+    yes: bool, silent: bool, interlude: Callable[[], AbstractContextManager[None]]
+) -> Callable[[list[PlannedCalls]], None]:
+    def leave(planned: list[PlannedCalls]) -> None:
+        with interlude():
+            if not silent:
+                for one in planned:
+                    sys.stderr.write(_sentence(one) + "\n")
+            if not yes and not typer.confirm("Ask them?", default=False, err=True):
+                raise InputError(NOT_ASKED)
+
+    return leave
+
+
+def _sentence(one: PlannedCalls) -> str:
+    kept = f" ({one.cached:,} more are answered in the cache)" if one.cached else ""
+    return (
+        f"{visible(one.model)} at {visible(one.base_url)}: about {one.calls:,} calls{kept}, about "
+        f"{one.prompt_tokens:,} tokens sent and at most {one.completion_tokens:,} answered, price {price(one.cost)}"
+    )
+
+
+def price(cost: float | None) -> str:
+    """US dollars, or that they are unknown: never 0 for what nobody knows."""
+    if cost is None:
+        return "unknown"
+    return f"${cost:.2f}" if cost >= 1 or not cost else f"${cost:.4f}"
