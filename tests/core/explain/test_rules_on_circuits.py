@@ -2,84 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-
 import numpy as np
-import planted
-import planted_attention
 import pytest
+from circuits import CIRCUITS, Circuit
 from numpy.typing import NDArray
-from transformers import PreTrainedModel, PreTrainedTokenizerFast
 
 from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.explain.protocol import Example
 from headtorch.core.explain.rule import Rule
 from headtorch.core.explain.rules import find_rule, rule_accuracy
-from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
-from headtorch.core.settings import Settings
 from headtorch.core.study.study import Study
 
 pytestmark = pytest.mark.slow
 RANDOM_NEURONS = 4
-
-
-@dataclass(frozen=True)
-class Circuit:
-    """A model, what it reads, and what was planted: `head` fires `neuron` on texts like `active`, not on `inactive`."""
-
-    name: str
-    model: Callable[[], PreTrainedModel]
-    tokenizer: Callable[[], PreTrainedTokenizerFast]
-    documents: Callable[[], Sequence[str]]
-    target: str
-    neuron: NeuronId
-    head: HeadId
-    others: tuple[HeadId, ...]  # planted too
-    active: tuple[str, ...]
-    inactive: tuple[str, ...]
-
-
-CIRCUITS = [
-    Circuit(
-        "token lookup",
-        planted.planted_hf,
-        planted.planted_tokenizer,
-        lambda: [one.text for one in planted.planted_corpus(160) if one.kind != "both"],
-        planted.TARGET,
-        planted.NEURON,
-        planted.HEAD,
-        (planted.SECOND_HEAD,),
-        active=(" by", " treaty", " law", " United"),
-        inactive=(" by", " banner", " law", " United"),
-    ),
-    Circuit(
-        "induction",
-        planted_attention.attention_hf,
-        planted_attention.attention_tokenizer,
-        planted_attention.induction_corpus,
-        planted_attention.TARGET,
-        planted_attention.INDUCTION_NEURON,
-        planted_attention.INDUCTION_HEAD,
-        (planted_attention.PREVIOUS_TOKEN_HEAD, planted_attention.FLAG_HEAD),
-        active=(" bread", " States", " law", " bread"),
-        inactive=(" banner", " States", " law", " bread"),
-    ),
-    Circuit(
-        "previous token",
-        planted_attention.attention_hf,
-        planted_attention.attention_tokenizer,
-        planted_attention.previous_token_corpus,
-        planted_attention.SECOND_TARGET,
-        planted_attention.PREVIOUS_TOKEN_NEURON,
-        planted_attention.PREVIOUS_TOKEN_HEAD,
-        (planted_attention.FLAG_HEAD, planted_attention.INDUCTION_HEAD),
-        active=(" law", " treaty", " bread"),
-        inactive=(" treaty", " law", " bread"),
-    ),
-]
 
 
 @pytest.fixture(scope="module", params=CIRCUITS, ids=lambda circuit: circuit.name)
@@ -91,18 +28,12 @@ def circuit(request: pytest.FixtureRequest) -> Circuit:
 @pytest.fixture(scope="module")
 def study(circuit: Circuit, tmp_path_factory: pytest.TempPathFactory) -> Study:
     home = tmp_path_factory.mktemp(circuit.name.replace(" ", "-"))
-    texts = home / "texts"
-    texts.mkdir()
-    for number, document in enumerate(circuit.documents()):
-        (texts / f"{number:03d}.txt").write_text(document)
-    settings = Settings(model="planted", corpus=str(texts), token_texts=(circuit.target,), layers="all",
-                        neurons_limit=1, random_neurons=RANDOM_NEURONS, context=64, explain_n=60)  # fmt: skip
-    model = LanguageModel.from_hf(circuit.model(), circuit.tokenizer(), name="planted")
+    settings = circuit.settings(home / "texts", random_neurons=RANDOM_NEURONS)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HEADTORCH_HOME", str(home))
         patch.setenv("HEADTORCH_CACHE", str(home / "cache"))
         with Study.create("circuit", settings) as made:
-            for _ in run_study(made, Workspace(settings, model=model)):
+            for _ in run_study(made, Workspace(settings, model=circuit.open())):
                 pass
             return made
 
