@@ -123,6 +123,10 @@ class AnswerCache:
 
         self._with(write, None)
 
+    def forget(self, question: Question) -> None:
+        """Drop an answer that turned out to be of no use, so that the question is asked again the next time."""
+        self._with(lambda database: database.delete(answer_key(question)), False)
+
     def stats(self) -> CacheStats:
         """What is kept; zeros where the cache cannot be used."""
         answers, size = self._with(lambda database: (len(database), int(database.volume())), (0, 0))

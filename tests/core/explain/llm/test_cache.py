@@ -407,6 +407,15 @@ def test_clearing_removes_every_answer_and_the_cache_goes_on(folder: Path) -> No
     assert cache.stats().answers == 1
 
 
+def test_a_forgotten_answer_is_asked_for_again_and_the_others_stay(folder: Path) -> None:
+    cache = kept(folder)
+    cache.put(question(URL, "More?"), SAID)
+    cache.forget(ASKED)
+    cache.forget(ASKED)
+    assert cache.get(ASKED) is None and cache.get(question(URL, "More?")) is not None
+    assert cache.problem is None
+
+
 # sharing
 
 WORKER = """

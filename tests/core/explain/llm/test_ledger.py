@@ -40,7 +40,8 @@ class Counted:
 
 ENGLISH = Counted(
     "Fellow-Citizens of the Senate and House of Representatives: In meeting you again I feel much satisfaction in "
-    "being able to repeat my congratulations on the favorable prospects which continue to distinguish our public affairs.",
+    "being able to repeat my congratulations on the favorable prospects which continue to distinguish our public "
+    "affairs.",
     (40, 42, 40),
 )
 INSTRUCTION = Counted(
