@@ -1,33 +1,56 @@
 """What does a head do? Replace its output and see what becomes of the predicted token and of the neuron.
 
-Everything is after − before: Δ log p(t) is the headline, negative where the head helps the prediction of t. A head's
-output z, value bias included, is replaced by 0 or by its mean over random positions, at the firing position alone or
-everywhere; several heads can be replaced jointly. Neo, Cohen and Barez (arXiv 2402.15055) compare the change on prompts
-where the head is active with that on prompts where it is not, by a two-sample Kolmogorov-Smirnov test.
+Everything is after − before: Δ log p(t) is the headline, negative where the head helps the prediction of t. What stands
+in for a head's output z, value bias included, is one of `replacements`; several heads can be replaced jointly, at the
+firing position alone or everywhere. Zero everywhere is what Neo, Cohen and Barez (arXiv 2402.15055) do; they compare
+the change on prompts where the head is active with that on prompts where it is not by a two-sample Kolmogorov-Smirnov
+test, which takes prompts of one document for independent; the permutation test beside it does not.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
-from scipy import stats
+from jaxtyping import Bool, Float
 
-from headtorch.core.analysis.interventions import CLEAN, Edit, Means, Readout, Where, mean_head_outputs, readouts
+from headtorch.core.analysis.interventions import (
+    CLEAN,
+    Edit,
+    Means,
+    Readout,
+    StandIns,
+    Where,
+    mean_head_outputs,
+    mean_readouts,
+    measure,
+    readouts,
+)
+from headtorch.core.analysis.label_permutation import label_p
 from headtorch.core.analysis.lookup import check_feeds
+from headtorch.core.analysis.replacements import Replacement
+from headtorch.core.analysis.statistics import kolmogorov_smirnov
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import Ablation, AblationGroup, HeadId, NeuronId
+from headtorch.core.records import Ablation, AblationGroup, AblationPoints, HeadId, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
-Replacement = Literal["zero", "mean"]
+__all__ = [
+    "Change",
+    "Replacement",
+    "ablate_head",
+    "ablate_heads",
+    "ablate_neuron",
+    "ablation_record",
+    "group_means",
+]
+
+DIGITS = 5  # kept of each prompt's numbers
 
 
 @dataclass(frozen=True)
 class Change:
-    """What an edit did on each row: after − before, at the row's last position."""
+    """What an edit did on each row: after − before, at the row's last position, a mean over donors."""
 
     before: Readout
     after: Readout
@@ -38,14 +61,14 @@ class Change:
 
     @property
     def delta_p(self) -> Float[np.ndarray, " row"]:
-        return _difference(np.exp(self.after.log_p), np.exp(self.before.log_p))
+        return _difference(self.after.p, self.before.p)
 
     @property
     def delta_logit(self) -> Float[np.ndarray, " row"]:
         return _difference(self.after.logit, self.before.logit)
 
     @property
-    def delta_rank(self) -> Int[np.ndarray, " row"]:
+    def delta_rank(self) -> Float[np.ndarray, " row"]:
         """Positive: the token fell."""
         return _difference(self.after.rank, self.before.rank)
 
@@ -69,26 +92,29 @@ def ablate_heads(
     replacement: Replacement = "zero",
     where: Where = "last",
     means: Means | None = None,
+    by: StandIns | None = None,
     watch: Watch = SILENT,
 ) -> list[Change]:
     """One Change over all rows for each entry of `heads`: a single head, or several replaced jointly.
 
-    Every row is read without any edit only once, whatever the number of entries. `means` come from `mean_head_outputs`
-    and are needed for replacement by the mean.
+    Every row is read without any edit only once, whatever the number of entries. `by` makes what stands in, the same
+    donors for every entry. Without it heads are replaced by 0 or by their `means`, which come from `mean_head_outputs`.
 
     Raises:
         AddressError: a neuron or head that does not exist, or a head that cannot feed the neuron.
-        ValueError: replacement by the mean without means.
+        ValueError: another replacement than zero without `means` or `by`.
     """
     groups = [(entry,) if isinstance(entry, HeadId) else tuple(entry) for entry in heads]
     for group in groups:
         for head in group:
             check_feeds(model, head, neuron)
-    if replacement == "mean" and means is None:
+    if by is None and replacement == "mean" and means is None:
         raise ValueError("Replacement by the mean needs the means of the heads' outputs.")
+    if by is None and replacement not in ("zero", "mean"):
+        raise ValueError(f"The replacement {replacement!r} needs what stands in for the heads' outputs.")
     edits = [CLEAN, *(Edit(heads=group) for group in groups)]
     vectors = means if replacement == "mean" else None
-    before, *after = readouts(model, rows, neuron, token_id, edits, where=where, means=vectors, watch=watch)
+    before, *after = readouts(model, rows, neuron, token_id, edits, where=where, means=vectors, by=by, watch=watch)
     return [Change(before, one) for one in after]
 
 
@@ -128,15 +154,18 @@ def ablate_neuron(
     neuron: NeuronId,
     token_id: int,
     *,
+    value: float = 0.0,
     watch: Watch = SILENT,
 ) -> Change:
-    """Set the neuron's activation to 0 at each row's last position.
+    """Set the neuron's activation to `value` at each row's last position.
 
     Raises:
         AddressError: the model has no such neuron.
     """
     model.check_neuron(neuron)
-    before, after = readouts(model, rows, neuron, token_id, [CLEAN, Edit(neurons=(neuron,))], watch=watch)
+    held = np.full((2, len(rows), 1), np.nan)
+    held[1] = value
+    before, after = mean_readouts(measure(model, rows, neuron, token_id, [CLEAN, CLEAN], held=held, watch=watch))
     return Change(before, after)
 
 
@@ -149,18 +178,20 @@ def ablation_record(
     *,
     replacement: Replacement = "zero",
     where: Where = "last",
+    together: Sequence[HeadId] = (),
+    donors: int = 1,
+    clusters: Sequence[Hashable] | None = None,
+    seed: int = 0,
 ) -> Ablation:
-    """Means over active and inactive prompts, and the two-sample KS test of Δ log p between them.
+    """Means over active and inactive prompts, each prompt's change, and the tests of Δ log p between the groups.
 
-    A group without prompts has no means, and without both groups there is no test.
+    `together` are the heads replaced with `head`. `clusters` are the prompts' clusters of documents, by default each
+    its own. A group without prompts has no means, and without both groups there is no test.
     """
     labels = np.asarray(active, dtype=bool)
     if len(labels) != len(change.delta_log_p):
         raise ValueError(f"{len(labels)} labels for {len(change.delta_log_p)} prompts.")
-    ks = ks_p = None
-    if labels.any() and not labels.all():
-        test = stats.ks_2samp(change.delta_log_p[labels], change.delta_log_p[~labels])
-        ks, ks_p = float(test.statistic), float(test.pvalue)
+    ks = kolmogorov_smirnov(change.delta_log_p[labels], change.delta_log_p[~labels])
     return Ablation(
         neuron=neuron,
         head=head,
@@ -169,9 +200,17 @@ def ablation_record(
         position=where,
         active=group_means(change, labels),
         inactive=group_means(change, ~labels),
-        ks=ks,
-        ks_p=ks_p,
+        ks=None if ks is None else ks[0],
+        ks_p=None if ks is None else ks[1],
+        together=list(together),
+        donors=donors,
+        p=label_p(change.delta_log_p, labels, clusters, seed=seed),
+        points=AblationPoints(labels.tolist(), _rounded(change.delta_log_p), _rounded(change.delta_activation)),
     )
+
+
+def _rounded(values: Float[np.ndarray, " row"]) -> list[float]:
+    return [float(f"{value:.{DIGITS}g}") for value in values]
 
 
 def group_means(change: Change, chosen: Bool[np.ndarray, " row"]) -> AblationGroup:

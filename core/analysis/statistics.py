@@ -169,12 +169,20 @@ def clustered_means(
     values: ArrayLike, clusters: Sequence[Hashable], *, seed: int, resamples: int = 2000
 ) -> Float[np.ndarray, " resample"]:
     """Bootstrap means of the values, whole clusters drawn with replacement."""
+    means: Floats = drawn_clusters(np.asarray(values)[None], clusters, seed=seed, resamples=resamples)[0]
+    return means
+
+
+def drawn_clusters(
+    values: ArrayLike, clusters: Sequence[Hashable], *, seed: int, resamples: int = 2000
+) -> Float[np.ndarray, "quantity resample"]:
+    """Bootstrap means of several quantities [quantity, value] over the same draws of whole clusters."""
     x, codes = np.asarray(values, np.float64), _codes(clusters)
     n_clusters = int(codes.max()) + 1
-    sums = np.bincount(codes, weights=x, minlength=n_clusters)  # cluster
+    sums = np.stack([np.bincount(codes, weights=one, minlength=n_clusters) for one in x])  # quantity cluster
     counts = np.bincount(codes, minlength=n_clusters).astype(np.float64)  # cluster
     drawn = np.random.default_rng(seed).integers(0, n_clusters, (resamples, n_clusters))
-    means: Floats = sums[drawn].sum(axis=1) / counts[drawn].sum(axis=1)
+    means: Floats = sums[:, drawn].sum(axis=2) / counts[drawn].sum(axis=1)
     return means
 
 

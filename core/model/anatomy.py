@@ -45,6 +45,13 @@ class Norm:
             x = x - x.mean(-1, keepdim=True)
         return torch.sqrt(x.square().mean(-1) + eps)
 
+    def passed_on(
+        self, change: Float[Tensor, "... d_model"], scale: Float[Tensor, "..."]
+    ) -> Float[Tensor, "... d_model"]:
+        """What a change of x adds behind the norm while σ stays `scale`: centre(change) / σ · gain."""
+        change = centred(change) if self.kind == "layer" else change
+        return change / scale[..., None] * self.gain
+
 
 @dataclass(frozen=True)
 class Block:

@@ -15,7 +15,7 @@ from transformers import PreTrainedModel, PreTrainedTokenizerBase
 from headtorch.core.errors import AddressError, InputError, ModelError
 from headtorch.core.model import forward
 from headtorch.core.model.addresses import parse_layers
-from headtorch.core.model.anatomy import Anatomy
+from headtorch.core.model.anatomy import Anatomy, Norm
 from headtorch.core.model.checks import check_faces
 from headtorch.core.model.facts import model_facts
 from headtorch.core.model.fingerprint import module_fingerprint
@@ -184,6 +184,11 @@ class LanguageModel:
         return [block.attention_output for block in self._anatomy.blocks]
 
     @property
+    def attention_post_norms(self) -> list[Norm | None]:
+        """Per layer, the norm behind attention; None where there is none."""
+        return [block.attention_post_norm for block in self._anatomy.blocks]
+
+    @property
     def mlp_input_modules(self) -> list[nn.Module]:
         """Per layer, the module whose output begins with the pre-activations [d_mlp]; gated: those of the gate."""
         return [block.mlp_reads[0] for block in self._anatomy.blocks]
@@ -201,6 +206,12 @@ class LanguageModel:
     def final_scale(self, residual: Float[Tensor, "... d_model"]) -> Float[Tensor, "..."]:
         """σ of the final norm for a final residual stream."""
         return self._anatomy.final_norm.scale(residual)
+
+    def behind_final_norm(
+        self, change: Float[Tensor, "... d_model"], scale: Float[Tensor, "..."]
+    ) -> Float[Tensor, "... d_model"]:
+        """What a change of the final residual stream adds behind the final norm while its σ stays `scale`."""
+        return self._anatomy.final_norm.passed_on(change, scale)
 
     # ── forward ───────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -147,7 +147,7 @@ def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model = model_of("llama")
     rows = rows_of(model)
     whole = {where: ablate_heads(model, rows, NEURON, TOKEN, HEADS, where=where) for where in WHERE}
-    monkeypatch.setattr("headtorch.core.analysis.interventions.CACHE_BYTES", 1)  # one edit at a time
+    monkeypatch.setattr("headtorch.core.analysis.ends.CACHE_BYTES", 1)  # one edit at a time
     monkeypatch.setattr("headtorch.core.analysis.interventions.BATCH_TOKENS", 1)
     for where in WHERE:
         for one, other in zip(ablate_heads(model, rows, NEURON, TOKEN, HEADS, where=where), whole[where], strict=True):
@@ -189,10 +189,9 @@ def test_mean_outputs_are_the_means_of_what_the_output_projection_reads_at_the_r
 def change_of(delta_log_p: Sequence[float]) -> Change:
     """A change of log p from −1 by the given amounts; logit, rank and activation move by 2, 3 and −1 times as much."""
     delta = np.array(delta_log_p, dtype=float)
-    before = Readout(
-        np.full(delta.shape, -1.0), np.zeros(delta.shape), np.zeros(delta.shape, int), np.zeros(delta.shape)
-    )
-    return Change(before, Readout(-1 + delta, 2 * delta, (3 * delta).astype(int), -delta))
+    nothing, one = np.zeros(delta.shape), np.ones(delta.shape)
+    before = Readout(-one, nothing, nothing, nothing, nothing, np.exp(-one))
+    return Change(before, Readout(-1 + delta, 2 * delta, 3 * delta, -delta, -delta, np.exp(-1 + delta)))
 
 
 def test_a_record_has_the_means_of_both_groups_and_the_two_sample_test() -> None:
