@@ -57,7 +57,7 @@ def test_the_token_can_be_hidden(cli: Call, folder: Path) -> None:
 
 def test_the_judges_prompt_holds_a_claim_and_one_unseen_text(cli: Call, folder: Path) -> None:
     [_, user] = data(cli("prompts-for", folder, AN, LOOKUP, "--judge", "--json"))["messages"]
-    claim, shown = user["content"].split("\n\n")
+    claim, shown, _ = user["content"].split("\n\n")
     assert (
         claim == 'Claim: "Active when the text has named, a few words earlier, a thing that begins with a vowel sound."'
     )

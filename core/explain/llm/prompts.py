@@ -34,14 +34,14 @@ that the inactive ones lack.
 Your claim will be tested: somebody who knows nothing but your claim decides for unseen texts whether the head is \
 active. So
 - make one claim, in one English sentence of at most 40 words that begins with "Active when";
-- speak only of what a reader can see in a text: its words, its last words, what was said earlier or is repeated, word \
-forms, punctuation, grammar, topic;
+- speak only of what a reader can see in a text, not of what may follow it: its words, its last words, what was said \
+earlier or is repeated, word forms, punctuation, grammar, topic;
 - do not mention what all the texts have in common, the neuron, or the number of examples;
 - be as specific as the active texts allow, and no more specific.
 
 {_AS_DATA}
 
-Answer with a JSON object that has one key, "explanation", and nothing around it.\
+Answer with a JSON object that has one key, "explanation", whose value is your claim, and nothing around it.\
 """
 
 JUDGE = f"""\
@@ -69,6 +69,14 @@ may be active.
 Answer with a JSON object that has one key, "verdicts": a list with, for each text in order, an object of its "number" \
 and its "verdict", which is "active" or "inactive". Write nothing around it.\
 """
+
+# Last words of the user's turn: small models go by what they read last.
+_WHEN = 'When is the head active? Answer as {"explanation": "Active when …"}, with your claim in place of the dots.'
+_WHETHER = 'Is the head active at the end of this text? Answer {"verdict": "active"} or {"verdict": "inactive"}.'
+_WHETHER_EACH = (
+    "At the end of which texts is the head active? Answer for each of them, as "
+    '{"verdicts": [{"number": 1, "verdict": "active" or "inactive"}, …]}.'
+)
 
 _VERDICT = {"type": "string", "enum": ["active", "inactive"]}
 
@@ -105,15 +113,15 @@ def explainer_messages(task: ExplainTask, *, hide_target: bool = False) -> tuple
             f"{MARK[0]}{MARK[1]} are not part of a text: they enclose the token that the head took most from, and the "
             "percentage is that token's share of what the head contributed."
         )
-    return _asked(EXPLAINER, [*parts, "When is the head active?"])
+    return _asked(EXPLAINER, [*parts, _WHEN])
 
 
 def judge_messages(explanation: Explanation, texts: Sequence[Sequence[str]]) -> tuple[ChatMessage, ...]:
     """What the judge is asked about one text, or several at once. An empty explanation says that no claim is known."""
     if len(texts) == 1:
-        return _asked(JUDGE, [_claim(explanation.text), f"Text: {quoted_tokens(texts[0])}"])
+        return _asked(JUDGE, [_claim(explanation.text), f"Text: {quoted_tokens(texts[0])}", _WHETHER])
     lines = [f"{number}. {quoted_tokens(text)}" for number, text in enumerate(texts, 1)]
-    return _asked(JUDGE_BATCH, [_claim(explanation.text), "\n".join(["Texts:", *lines])])
+    return _asked(JUDGE_BATCH, [_claim(explanation.text), "\n".join(["Texts:", *lines]), _WHETHER_EACH])
 
 
 def _asked(system: str, parts: Sequence[str]) -> tuple[ChatMessage, ...]:

@@ -128,6 +128,10 @@ def test_a_claim_about_tags_survives_in_json() -> None:
         ("Active when the head is active.", "question back"),
         ("Active when …", "question back"),
         ('{"explanation": "string"}', "question back"),
+        (
+            'The head is active on these texts:\n1. "ng"\n2. "United"\n3. "I refer"\n\nThe head is active',
+            "question back",
+        ),
         ("Say what the active texts have that the inactive ones lack.", "question back"),
         ("当文本以介词结尾时处于活动状态。", "not answer in English"),
         ("Активна, когда текст заканчивается предлогом.", "not answer in English"),
@@ -302,6 +306,8 @@ def test_active_is_read_in(answer: str) -> None:
         "The text holds no number, so the head is inactive",
         "<think>active, active, active</think>\n\nInactive",
         "Inactive [1]",
+        'The claim is not active at the end of the text. The claim is active when the last token is "United", which is',
+        "The claim is not active. The text is not active.\n\nThe claim is not active because the claim is not active",
     ],
 )
 def test_inactive_is_read_in(answer: str) -> None:
@@ -340,6 +346,8 @@ def test_inactive_is_read_in(answer: str) -> None:
         "The claim says active when a number comes. The text does not fit.",
         "The text speaks of activists and hyperactive children.",
         "proactive",
+        'The claim is "active when the last token is "United"."',
+        "The claim is based on a piece of text that is a JSON string. The JSON string is a JSON object that contains",
         "x" * 1_000_000,
     ],
 )

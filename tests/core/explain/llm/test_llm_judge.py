@@ -15,9 +15,14 @@ from headtorch.core.settings import LlmSettings
 SETTINGS = LlmSettings(model="big", base_url="http://a/v1")
 
 
+def text_of(question: Question) -> str:
+    """The one text that is asked about."""
+    return user_text(question).split("Text: ")[1].split("\n")[0]
+
+
 def by_word(question: Question) -> str:
     """Active where the text holds the letter a; nothing usable for the letter d."""
-    text = user_text(question).split("Text: ")[1]
+    text = text_of(question)
     return "maybe" if " d" in text else '{"verdict": "active"}' if " a" in text else '{"verdict": "inactive"}'
 
 
@@ -87,11 +92,7 @@ def test_a_judgement_comes_as_soon_as_it_is_whole() -> None:
 def test_a_case_with_a_lost_call_has_no_judgement_and_the_others_go_on() -> None:
     lost = Unanswered("The endpoint timed out.")
     chat = FakeChat(
-        lambda question: (
-            lost
-            if "word 1." in user_text(question) and "c" in user_text(question).split("Text: ")[1]
-            else by_word(question)
-        )
+        lambda question: lost if "word 1." in user_text(question) and "c" in text_of(question) else by_word(question)
     )
     found = {one.head.index: one for one in judged([case(1), case(2)], chat)}
     assert isinstance(found[2], Judgement)
@@ -103,7 +104,7 @@ def test_a_case_with_a_lost_call_has_no_judgement_and_the_others_go_on() -> None
 def test_what_is_never_asked_counts_as_unanswered_for_the_final_reason() -> None:
     final = Unanswered("The key was refused.", final=True)
     chat = FakeChat(
-        lambda question: final if "none is known" in user_text(question) and "d" in user_text(question) else None
+        lambda question: final if "none is known" in user_text(question) and " d" in text_of(question) else None
     )
     [found] = judged([case()], chat)
     assert isinstance(found, NoAnswer)
