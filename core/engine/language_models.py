@@ -7,7 +7,16 @@ from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
 
-from headtorch.core.events import AnyEvent, CallsMade, ExplanationSoFar, Spending, VerdictsSoFar
+from headtorch.core.events import (
+    AnyEvent,
+    CallsMade,
+    ExplanationSoFar,
+    HeadExplained,
+    HeadJudged,
+    HeadUnanswered,
+    Spending,
+    VerdictsSoFar,
+)
 from headtorch.core.explain.llm.explainer import LlmExplainer
 from headtorch.core.explain.llm.judge import LlmJudge
 from headtorch.core.explain.protocol import Case
@@ -49,6 +58,10 @@ class Telling(Watch):
             self.tell_all()
         self._watch.waiting()
 
+    def forget(self, about: Hashable) -> None:
+        """Whole words have come: what was heard before them is not worth telling any more."""
+        self._heard.pop(about, None)
+
     def tell_all(self) -> None:
         """Tell what was kept, and what was spent where that has changed."""
         if self._tell is None:
@@ -83,6 +96,7 @@ class LanguageModels:
         self._watch, self._tell = watch, tell
         self._stream = stream and tell is not None
         self._accounted: dict[tuple[str, str], CallsMade] = {}
+        self._warned = False
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -119,7 +133,7 @@ class LanguageModels:
 
         def hear(neuron: NeuronId, head: HeadId, text: str) -> None:
             said = ExplanationSoFar(neuron=neuron, head=head, explainer=f"llm:{settings.model}", text=text)
-            self._telling.hear(("explanation", neuron, head), said)
+            self._telling.hear((neuron, head), said)
 
         self.ledger.check([settings.model])
         return LlmExplainer(settings, self._chat(settings), on_text=hear if self._stream else None)
@@ -137,7 +151,7 @@ class LanguageModels:
                 verdicts=verdicts,
                 total=total,
             )
-            self._telling.hear(("verdicts", said.neuron, said.head), so_far)
+            self._telling.hear((said.neuron, said.head), so_far)
 
         self.ledger.check([settings.judge_model or settings.model])
         return LlmJudge(settings, self._chat(settings), on_verdicts=hear if self._stream else None)
@@ -147,6 +161,7 @@ class LanguageModels:
         told = time.monotonic()
         try:
             for event in events:
+                self._forget(event)
                 yield event
                 if time.monotonic() - told >= ACCOUNT_SECONDS:
                     told = time.monotonic()
@@ -155,6 +170,22 @@ class LanguageModels:
             yield from self.calls_made()
             raise
         yield from self.calls_made()
+        yield from self._warnings()
+
+    def _warnings(self) -> list[Warned]:
+        """That answers are not kept, said once: before anything is asked, or when it comes to that."""
+        if self._warned or "cache" not in vars(self) or self.cache.problem is None:
+            return []
+        self._warned = True
+        return [Warned(text=self.cache.problem)]
+
+    def _forget(self, event: AnyEvent) -> None:
+        if isinstance(event, HeadExplained):
+            self._telling.forget((event.explanation.neuron, event.explanation.head))
+        elif isinstance(event, HeadJudged):
+            self._telling.forget((event.judgement.neuron, event.judgement.head))
+        elif isinstance(event, HeadUnanswered):
+            self._telling.forget((event.neuron, event.head))
 
     def calls_made(self) -> list[CallsMade]:
         """What was asked since this was last called, by model."""
