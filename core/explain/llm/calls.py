@@ -190,7 +190,8 @@ class Calls:
             if fault is None:
                 return
             last = attempt >= self._access.attempts
-            fault.final = fault.final or (last and fault.unreachable and not endpoint.reached)
+            if last and fault.down:
+                fault.final, endpoint.works = not endpoint.works, False
             call.reply = fault.unanswered(endpoint.place(model), attempt)
             if fault.final:
                 endpoint.given_up[model] = call.reply

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from headtorch.core.explain.llm.dialect import Dialect
-from headtorch.core.explain.llm.faults import LONGEST_WAIT, Fault, Place, bad_url, fault_of, garbled, page
+from headtorch.core.explain.llm.faults import LONGEST_WAIT, Fault, Place, bad_url, fault_of, page
 from headtorch.core.explain.llm.questions import Answer, Question, Unanswered
 from headtorch.core.explain.llm.reading import most_bytes, read_completion, read_stream, too_much
 from headtorch.core.settings import LlmAccess
@@ -48,7 +48,7 @@ class Endpoint:
         max_tokens: int,
     ) -> None:
         self.base_url = base_url.strip()
-        self.reached = False  # something was heard of it
+        self.works = False  # it has answered since the last question that it was too far down for
         self.given_up: dict[str, Unanswered] = {}  # by model: what every further question would end with
         self._access = access
         self._key_name = key_name
@@ -56,7 +56,7 @@ class Endpoint:
         self._secrets = tuple(secrets)
         self._dialects = dialects
         self._most_bytes = most_bytes(max_tokens)
-        self._not_before = 0.0  # on the clock of time.monotonic
+        self.not_before = 0.0  # on the clock of time.monotonic
         self._client: openai.AsyncOpenAI | None = None
 
     async def close(self) -> None:
@@ -70,11 +70,11 @@ class Endpoint:
 
     def pause(self, seconds: float) -> None:
         """Begin no call for so long."""
-        self._not_before = max(self._not_before, time.monotonic() + min(seconds, LONGEST_WAIT))
+        self.not_before = max(self.not_before, time.monotonic() + min(seconds, LONGEST_WAIT))
 
     async def ready(self) -> None:
         """Return when calls may begin."""
-        while (left := self._not_before - time.monotonic()) > 0:
+        while (left := self.not_before - time.monotonic()) > 0:
             await asyncio.sleep(left)
 
     async def answer(self, question: Question, heard: Heard) -> Answer:
@@ -88,9 +88,9 @@ class Endpoint:
             fault = fault_of(error, place)
             if fault is None:
                 raise
-            self.reached = self.reached or not fault.unreachable
+            self.works = self.works or not fault.again
             raise fault from None
-        self.reached = True
+        self.works = True
         return answer
 
     async def _answer(self, client: openai.AsyncOpenAI, question: Question, place: Place, heard: Heard) -> Answer:
@@ -151,7 +151,7 @@ class Endpoint:
         """Before the body of a response is read: it is plain, and no longer than an answer can be."""
         place = self.place("")
         if response.headers.get("content-encoding", "identity").lower() not in ("", "identity"):
-            raise garbled(place, "compressed text, which it was not asked for,")
+            raise Fault(f"{place.url} compresses what it sends", "have it send plain text", final=True)
         response.stream = _bounded(response, self._most_bytes, place)
 
     def _key_fault(self, place: Place) -> Fault | None:

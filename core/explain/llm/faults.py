@@ -17,7 +17,7 @@ LONGEST_WAIT = 60.0  # seconds; an endpoint that asks for more is asked again af
 _WORDS = 160  # characters quoted of what an endpoint says
 _REASON = 600  # characters of a reason
 _DEEPEST = 5  # lists and dicts inside each other, of an error
-_SHORTEST_KEY = 6  # shorter ones are stand-ins such as "none", and would blot out plain words
+_SHORTEST_KEY = 8  # shorter ones are stand-ins such as "ollama", and would blot out plain words
 _KEY_LIKE = re.compile(r"(?i)\bbearer\s+\S+|\bsk-[\w*.-]{4,}")
 _PAGE = re.compile(r"^\s*<", re.ASCII)
 _TOO_LONG = re.compile(r"(?i)context.{0,12}(length|size|window)|prompt is too long|too many tokens")
@@ -59,6 +59,11 @@ class Fault(Exception):
     usage: Usage | None = None  # what the endpoint counted all the same
     wait: float = 0.0  # seconds that the endpoint wants to be left alone
 
+    @property
+    def down(self) -> bool:
+        """Whether other questions would not fare better for now."""
+        return self.unreachable or self.wait > LONGEST_WAIT
+
     def unanswered(self, place: Place, attempts: int = 1) -> Unanswered:
         """The fault as a reply, after so many calls."""
         tries = f", asked {attempts} times" if attempts > 1 else ""
@@ -94,6 +99,8 @@ def _of_status(status: int, error: Any, headers: Any, place: Place) -> Fault:
     words = words_of(error.body, place)
     said = f" ({status}: {words})" if words else f" ({status})"
     wait = retry_after(headers.get("retry-after"))
+    if wait > LONGEST_WAIT:
+        said += f" and wants to be left alone for {wait:.0f} s"
     if 300 <= status < 400:
         target = place.scrub(headers.get("location", ""))[:_WORDS]
         return Fault(
@@ -241,7 +248,7 @@ def _plain(text: str, place: Place) -> str:
 
 
 def retry_after(value: str | None) -> float:
-    """The seconds of a Retry-After header, a number or a date; 0 without one, at most LONGEST_WAIT."""
+    """The seconds of a Retry-After header, a number or a date; 0 without one."""
     if not value:
         return 0.0
     try:
@@ -251,4 +258,4 @@ def retry_after(value: str | None) -> float:
             seconds = parsedate_to_datetime(value).timestamp() - time.time()
         except (ValueError, TypeError, OverflowError):
             return 0.0
-    return min(max(seconds, 0.0), LONGEST_WAIT) if math.isfinite(seconds) else 0.0
+    return max(seconds, 0.0) if math.isfinite(seconds) else 0.0

@@ -18,10 +18,12 @@ from chat_server import ChatServer, Fault, Json, Reply, Said, in_turn, refused
 
 from headtorch.core.errors import BudgetReached, Interrupted
 from headtorch.core.explain.llm.cache import AnswerCache
+from headtorch.core.explain.llm.dialect import Dialect
+from headtorch.core.explain.llm.endpoint import Endpoint
 from headtorch.core.explain.llm.faults import retry_after
 from headtorch.core.explain.llm.ledger import Ledger
 from headtorch.core.explain.llm.questions import Answer, Question
-from headtorch.core.settings import Price
+from headtorch.core.settings import LlmAccess, Price
 from headtorch.core.watch import Watch
 
 EVENTS = {"Content-Type": "text/event-stream"}
@@ -106,10 +108,20 @@ def test_nothing_is_asked_while_the_endpoint_wants_to_be_left_alone() -> None:
     assert min(server.times[2:]) - server.times[0] >= 0.5
 
 
-def test_retry_after_is_seconds_or_a_date_and_never_more_than_a_minute() -> None:
+def test_an_endpoint_is_left_alone_for_a_minute_at_most() -> None:
+    with ChatServer(refused(429, "tomorrow", retry_after="86400")) as server:
+        start = time.monotonic()
+        with pytest.raises(Interrupted):
+            replies(chat(watch=StopAfter(lambda: time.monotonic() - start > 0.5)), numbered(server, 3))
+    endpoint = Endpoint("http://a", LlmAccess(), key_name="", secrets=(), dialects=lambda _: Dialect(), max_tokens=1)
+    endpoint.pause(86400)
+    assert 59 < endpoint.not_before - time.monotonic() <= 60
+
+
+def test_retry_after_is_seconds_or_a_date() -> None:
     date = format_datetime(datetime.now(UTC) + timedelta(seconds=30), usegmt=True)
     assert 28 < retry_after(date) <= 30
-    assert [retry_after(value) for value in ("2", "1.5", "3600", formatdate(0, usegmt=True))] == [2, 1.5, 60, 0]
+    assert [retry_after(value) for value in ("2", "1.5", "3600", formatdate(0, usegmt=True))] == [2, 1.5, 3600, 0]
     assert [retry_after(value) for value in (None, "", "soon", "nan", "inf", "-3", "Wed, 99 Foo 2015")] == [0] * 7
 
 
