@@ -6,7 +6,7 @@ import platform
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-from headtorch.core.events import BaselineCompared, CorpusOpened, HeadSummary, Warned
+from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadSummary, HeadUnanswered, Warned
 from headtorch.core.records import (
     Ablation,
     Explanation,
@@ -21,6 +21,7 @@ from headtorch.core.records import (
     Validity,
 )
 from headtorch.core.settings import Settings
+from headtorch.core.study.comparisons import Against, StudyScores
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.rows import NeuronRow, summary_rows
 from headtorch.core.study.state import StudyState
@@ -84,6 +85,10 @@ class Report(Record, frozen=True, kw_only=True):
     summary: list[NeuronRow]
     neurons: list[NeuronPart]
     baseline: list[BaselineCompared]
+    explainers: list[Against]  # every two of them, on the same heads
+    judges: dict[str, list[str]]  # by explainer
+    calls: list[CallsMade]  # of language models, by model
+    unanswered: list[HeadUnanswered]
     tests: dict[str, int]  # by explainer, the size of the family of the adjusted p values
     warnings: list[Warned]
     unfinished: list[str]  # stages that were begun and not finished
@@ -109,6 +114,10 @@ def build_report(name: str, settings: Settings, state: StudyState, book: NoteBoo
         summary=summary_rows(state),
         neurons=[_neuron_part(state, found, book) for found in state.neurons.values()],
         baseline=list(state.baseline.values()),
+        explainers=StudyScores(name, state).between_explainers(),
+        judges=_judges(state),
+        calls=list(state.calls.values()),
+        unanswered=list(state.unanswered.values()),
         tests={explainer: one.tests for explainer, one in state.adjustments.items()},
         warnings=list(state.warnings.values()),
         unfinished=[f"{stage} {neuron or ''}".strip() for stage, neuron in state.running if stage != "report"],
@@ -178,6 +187,15 @@ def _head_part(state: StudyState, neuron: NeuronId, head: HeadId) -> HeadPart:
         scores=[score for score in state.scores_of(neuron) if score.head == head],
         ablations=state.ablations_of(neuron, head),
     )
+
+
+def _judges(state: StudyState) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    for (_, _, explainer), judgement in state.judgements.items():
+        names = found.setdefault(explainer, [])
+        if judgement.judge not in names:
+            names.append(judgement.judge)
+    return found
 
 
 def _seconds(state: StudyState) -> dict[str, float]:

@@ -10,6 +10,7 @@ from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.report.contents import Finding, Report
 from headtorch.core.study.report.escape import escaped, escaped_token
 from headtorch.core.study.report.method import METHOD_NOTES
+from headtorch.core.study.report.models import explainers_compared, language_models
 from headtorch.core.study.report.neurons import neuron_section
 from headtorch.core.study.report.phrases import delta_log_p, number, small, table, with_interval
 from headtorch.core.study.rows import NeuronRow
@@ -24,6 +25,8 @@ def to_markdown(report: Report) -> str:
         *_findings(report),
         *_summary(report),
         *_baseline(report.baseline),
+        *explainers_compared(report.explainers),
+        *language_models(report),
         *_warnings(report),
         "## The neurons",
         *(line for part in report.neurons for line in neuron_section(part, report)),

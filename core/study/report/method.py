@@ -24,6 +24,9 @@ METHOD_NOTES = (
     "median and the count beside it, and q, which is the p value of Fisher's exact test adjusted over all the "
     "heads tested. A head whose scoring prompts are all of one class is not scorable, which is neither a good nor "
     "a bad E.",
+    "A judge that is a language model reads the explanation and one text, nothing else. An answer that is neither "
+    "active nor inactive counts as wrong and is counted. Its controls, an empty explanation and one of another head, "
+    "say how far it gets without the explanation: compare E with them, not with 0.5 alone.",
     "A rule that scores well is a description of when the head is active on this corpus. It does not show that "
     "the head computes that rule.",
 )

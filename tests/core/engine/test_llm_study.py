@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import random
 import shutil
+import threading
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +15,39 @@ import msgspec
 import pytest
 from chat_server import ChatServer, Json, Reply, refused
 from oracle import asked, is_explaining, oracle
+from wire import End, Wire
 
 from headtorch.core.engine.language_models import LanguageModels
 from headtorch.core.engine.pipeline import explain_study, run_study, stages_left
+from headtorch.core.engine.protocol import (
+    CallsPlanned,
+    Cancel,
+    DocumentText,
+    ExplainHead,
+    Happened,
+    OpenStudy,
+    PlanCalls,
+    ReadDocument,
+    RequestCancelled,
+    RequestDone,
+    ShadePrompts,
+    Shading,
+)
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import BudgetReached, InputError, Interrupted
-from headtorch.core.events import AnyEvent, BaselineCompared, CallsMade, HeadScored, ScoresAdjusted, Spending
+from headtorch.core.events import (
+    AnyEvent,
+    BaselineCompared,
+    CallsMade,
+    ExplanationSoFar,
+    HeadExplained,
+    HeadJudged,
+    HeadScored,
+    ScoresAdjusted,
+    Spending,
+    VerdictsSoFar,
+    is_durable,
+)
 from headtorch.core.explain.llm.cache import answers_folder
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
@@ -114,6 +144,10 @@ def whole(owls: Owls) -> tuple[StudyState, int]:
 
 def scores(state: StudyState) -> dict[object, Score]:
     return {key: score for key, score in state.scores.items() if key[2] == NAME}
+
+
+def without_controls(score: Score) -> Score:
+    return msgspec.structs.replace(score, controls=[])
 
 
 def test_every_head_is_explained_and_judged_and_the_calls_are_counted(
@@ -222,14 +256,15 @@ def test_heads_without_an_answer_are_kept_in_mind_and_asked_again(owls: Owls, wh
     assert stages_left(state) == ["explain", "score", "ablate"]
 
     owls.server.answer = oracle
-    before = owls.server.calls
     state = owls.run(name)
     assert state.unanswered == {} and stages_left(state) == []
-    assert scores(state) == scores(uninterrupted) and state.baseline == uninterrupted.baseline
-    assert owls.server.calls - before == calls - sum(made.calls for made in Study.open(name).state.calls.values()) + (
-        owls.server.calls - before
-    )
-    assert "unanswered" not in (owls.home / "studies" / name / "report" / "report.md").read_text().lower()
+    # Which head's words another is held against may differ: not all were there when the first ones were judged.
+    assert {key: without_controls(one) for key, one in scores(state).items()} == {
+        key: without_controls(one) for key, one in scores(uninterrupted).items()
+    }
+    assert state.baseline == uninterrupted.baseline
+    [made] = state.calls.values()
+    assert calls <= made.calls <= calls + 8 and made.unanswered > 0
     done = owls.server.calls
     owls.run(name)
     assert owls.server.calls == done
@@ -293,12 +328,104 @@ def test_leave_is_asked_once_with_the_calls_that_are_made_then(owls: Owls, whole
     assert plan.cost is None and plan.prompt_tokens > 100 * plan.calls
     assert calls <= plan.calls <= 1.1 * calls  # two heads may get the same words, which are judged once
 
-    told: list[AnyEvent] = []
-    list(owls.events(name, leave=planned.extend, tell=told.append))
+    heard: list[AnyEvent] = []
+    list(owls.events(name, leave=planned.extend, tell=heard.append))
     assert len(planned) == 2
-    spent = [event for event in told if isinstance(event, Spending)]
+    spent = [event for event in heard if isinstance(event, Spending)]
     assert spent[-1].calls == owls.server.calls == calls
     assert [event.calls for event in spent] == sorted(event.calls for event in spent)
+
+
+@pytest.fixture(scope="module")
+def wire(owls: Owls) -> Iterator[Wire]:
+    """An engine with the study open, at its heads."""
+    with Wire() as engine:
+        _, end = engine.ask(OpenStudy(id=0, where=owls.study("opened"), run=False, device="cpu"))
+        assert isinstance(end, RequestDone), end
+        yield engine
+
+
+def asking(owls: Owls, place: int) -> ExplainHead:
+    """A request about one of the heads that can be scored."""
+    state = Study.open("opened").state
+    heads = [
+        one
+        for one in state.explainable()
+        if len(
+            {
+                label
+                for label, prompt in zip(one.active, state.prompts[one.neuron], strict=True)
+                if prompt.half == "score"
+            }
+        )
+        == 2
+    ]
+    access = LlmAccess(attempts=1, timeout=30.0, concurrency=4)
+    return ExplainHead(
+        id=0, neuron=heads[place].neuron, head=heads[place].head, explainer="llm", llm=owls.settings.llm, access=access
+    )
+
+
+def told(wire: Wire, number: int) -> list[AnyEvent]:
+    return [one.event for one in wire.heard if isinstance(one, Happened) and one.request == number]
+
+
+def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Owls, wire: Wire) -> None:
+    go = threading.Event()
+
+    def slow(request: Json) -> Reply:
+        assert go.wait(30)
+        said = oracle(request)
+        return dataclasses.replace(said, pause=0.05)
+
+    owls.server.answer = slow
+    request = asking(owls, 0)
+    number = wire.send(request)
+    wire.answer(ShadePrompts(id=0, neuron=request.neuron, head=request.head), Shading)
+    wire.answer(ReadDocument(id=0, document=0), DocumentText)
+    assert not any(isinstance(one, End) and one.request == number for one in wire.heard)
+    go.set()
+    assert isinstance(wire.end(number), RequestDone)
+    events = told(wire, number)
+    kinds = [type(event) for event in events if is_durable(event)]
+    assert kinds == [HeadExplained, HeadJudged, HeadScored, CallsMade]
+    order = [type(event) for event in events]
+    assert ExplanationSoFar in order[: order.index(HeadExplained)]
+    assert VerdictsSoFar in order[order.index(HeadExplained) : order.index(HeadJudged)]
+    assert not {ExplanationSoFar, VerdictsSoFar} & set(order[order.index(HeadJudged) :])
+    [final] = [event for event in events if isinstance(event, HeadExplained)]
+    so_far = [event.text for event in events if isinstance(event, ExplanationSoFar)]
+    assert all(final.explanation.text.startswith(text) for text in so_far)
+
+
+def test_waiting_for_a_language_model_can_be_cancelled(owls: Owls, wire: Wire) -> None:
+    held = threading.Event()
+    owls.server.answer = lambda request: oracle(request) if held.wait(5) else "late"
+    number = wire.send(asking(owls, 1))
+    time.sleep(0.3)
+    began = time.monotonic()
+    wire.ask(Cancel(id=0, target=number))
+    assert isinstance(wire.end(number), RequestCancelled)
+    assert time.monotonic() - began < 2
+    held.set()
+
+
+def test_a_plan_names_the_calls_that_are_made_then_and_shows_their_texts(owls: Owls, wire: Wire) -> None:
+    owls.server.answer = oracle
+    request = asking(owls, 1)
+    shutil.rmtree(answers_folder(), ignore_errors=True)
+    before = owls.server.calls
+    planned = wire.answer(PlanCalls(id=0, head=request), CallsPlanned)
+    assert owls.server.calls == before
+    [plan] = planned.plans
+    assert (plan.model, plan.cached, plan.cost) == ("owl", 0, None)
+    explaining, judging = planned.examples
+    assert "attention head" in explaining and "You apply a claim" in judging
+    _, end = wire.ask(request)
+    assert isinstance(end, RequestDone)
+    assert owls.server.calls - before == plan.calls
+    [again] = wire.answer(PlanCalls(id=0, head=request), CallsPlanned).plans
+    assert again.cached >= 1  # the claim is kept; what it says is not known to a plan
 
 
 def test_what_is_spent_is_kept_for_every_stage(owls: Owls) -> None:
