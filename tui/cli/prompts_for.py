@@ -52,7 +52,7 @@ def prompts_for(
     opened = Study.open(study)
     activity = _activity(opened.state, address, of_head)
     llm, prices = _settings(opened.settings, explainer_model, hide_target)
-    task = _task(opened.state, opened.settings, activity)
+    task = _task(opened.state, activity)
     case = _case(opened.state, opened.settings, llm, activity)
     explaining = LlmExplainer(llm, Nobody()).questions([task])
     judging = LlmJudge(llm, Nobody()).questions([case]) if case is not None else []
@@ -99,11 +99,11 @@ def _settings(settings: Settings, model: str | None, hide_target: bool) -> tuple
     return msgspec.structs.replace(llm, model=model or llm.model, hide_target=hidden), access.prices
 
 
-def _task(state: StudyState, settings: Settings, activity: HeadActivity) -> ExplainTask:
+def _task(state: StudyState, activity: HeadActivity) -> ExplainTask:
     from headtorch.core.explain.protocol import ExplainTask, explaining_examples
 
     row = state.neurons.get(activity.neuron) or state.visited[activity.neuron]
-    examples = explaining_examples(state.labelled_prompts(activity), activity, limit=settings.explain_n)
+    examples = explaining_examples(state.labelled_prompts(activity), activity)
     return ExplainTask(neuron=activity.neuron, head=activity.head, examples=examples, target=row.token)
 
 
