@@ -16,6 +16,7 @@ from headtorch.core.events import (
     HeadUnanswered,
     Spending,
     VerdictsSoFar,
+    Warned,
 )
 from headtorch.core.explain.llm.explainer import LlmExplainer
 from headtorch.core.explain.llm.judge import LlmJudge
