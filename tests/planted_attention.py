@@ -1,6 +1,6 @@
 """A GPT-2 whose weights are set by hand: a previous-token head and an induction head, each of which fires a neuron.
 
-Everything else is small and random. At a cue, one of a hundred words that share the direction `cue`:
+Everything else is small and random. At a cue, one of 74 words that share the direction `cue`:
 
 - L0.H0 attends to the token before and writes what it was into the subspace "previous";
 - L0.H1 looks for any of eight flags before and writes the direction B: a second way to fire both neurons;
