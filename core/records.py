@@ -509,15 +509,14 @@ class Synergy(Record, frozen=True, kw_only=True):
 
 
 class ContextVariety(Record, frozen=True, kw_only=True):
-    """Are different heads active on different top prompts, more than selection by the sum alone would make it?
+    """Are different heads behind different top prompts, more than selection by the sum alone would make it?
 
-    Each head counts 4f(1 − f), f the share of the top prompts on which it is active; the null permutes every head's
-    scores over random positions and selects the top again.
+    The null permutes every head's scores over random positions and selects the top again.
     """
 
     n: int  # random positions
     top: int  # of them, those with the largest sum
-    variety: float  # Σ 4f(1 − f): heads active on some of the top and not on others
+    variety: float  # mean 1 − cosine of what the heads give, above their means, on two of the top
     null_mean: float
     null: Interval  # the middle 95 % under the null
     p: float  # one-sided: as much variety or more
