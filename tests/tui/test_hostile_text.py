@@ -24,6 +24,7 @@ def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     [
         ("prompts", "--neuron", "L2.N7"),
         ("attribute", "--neuron", "L2.N7", "--top", 2),
+        ("effects", "--neuron", "L2.N7", "--top", 2),
         ("ablate", "--neuron", "L2.N7", "--head", "L1.H2", "--prompt", HOSTILE[:40].replace("\x00", "")),
         ("run", "--token", " States", "--neurons", 1, "--random-neurons", 1, "--study", "hostile"),
     ],
