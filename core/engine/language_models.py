@@ -160,6 +160,7 @@ class LanguageModels:
     def accounted(self, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
         """The events, and what was asked of language models meanwhile: now and then, and where they end in an error."""
         told = time.monotonic()
+        yield from self._warnings()
         try:
             for event in events:
                 self._forget(event)
