@@ -1,144 +1,136 @@
-"""Scores of a fixed judgement when its labels are corrupted: what theory says they must fall to, they fall to.
+"""What becomes of E, F1 and MCC when the labels are wrong: shuffled, or flipped in part, against the theory.
 
-With TP of n₁ active and TN of n₀ inactive prompts judged right, c = TP + n₀ − TN prompts are called active. If a share
-f of the labels of either class is exchanged for the other, n₁' = (1 − f)·n₁ + f·n₀ and n₀' are fixed, and
-
-    E[TP'] = (1 − f)·TP + f·(n₀ − TN)        E[TN'] = (1 − f)·TN + f·(n₁ − TP)
-
-E' = (TP'/n₁' + TN'/n₀')/2, F1' = 2·TP'/(c + n₁') and MCC' = (TP'·n − c·n₁')/√(c·(n − c)·n₁'·n₀') are linear in these,
-so their means follow; for n₁ = n₀ that of E' is ½ + (E − ½)(1 − 2f). A full shuffle has E[TP'] = c·n₁/n, hence E' = ½,
-MCC' = 0 and F1' = 2·c·n₁/(n·(c + n₁)) on average.
+With labels Y of which a share π is active, and verdicts V, E − ½ = cov(Y, V) / (2π(1 − π)) and MCC is the correlation
+of Y and V. Shuffled labels leave π and the number of active verdicts, so that all three scores are linear in the number
+of true active ones, which is hypergeometric. Flipping a share r of either class multiplies the covariance by 1 − 2r and
+makes the share π' = π(1 − r) + (1 − π)r.
 """
 
 from __future__ import annotations
 
 import math
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
 
-import msgspec
-import numpy as np
 import pytest
 
 from headtorch.core.analysis.score import score_judgement
-from headtorch.core.records import HeadActivity, HeadId, Judgement, NeuronId, Score, Verdict
+from headtorch.core.records import HeadActivity, HeadId, Judgement, NeuronId, Score
 
 NEURON, HEAD = NeuronId(3, 412), HeadId(2, 4)
-DRAWS = 1500
-CASES = [(20, 20, 17, 15), (40, 12, 33, 9), (8, 40, 8, 22), (16, 16, 4, 5)]  # n₁, n₀, TP, TN
+SHUFFLES = 2000
 
 
-def labelled(active: list[bool]) -> HeadActivity:
-    return HeadActivity(
-        neuron=NEURON,
-        head=HEAD,
-        rule="baseline",
-        suppressing=False,
-        active=active,
-        explain_share=0.5,
-        mean_active=None,
-        mean_inactive=None,
-    )
+@dataclass(frozen=True)
+class Cells:
+    """Prompts by label and verdict: active or not, and whether the verdict says so."""
+
+    active_right: int
+    active_wrong: int
+    inactive_right: int
+    inactive_wrong: int
+
+    @property
+    def labels(self) -> list[bool]:
+        return [True] * (self.active_right + self.active_wrong) + [False] * (self.inactive_right + self.inactive_wrong)
+
+    @property
+    def verdicts(self) -> list[bool]:
+        active = [True] * self.active_right + [False] * self.active_wrong
+        return active + [False] * self.inactive_right + [True] * self.inactive_wrong
+
+    def flipped(self, share: float) -> list[bool]:
+        """The labels with exactly this share of every cell turned round."""
+        found: list[bool] = []
+        for label, size in (
+            (True, self.active_right),
+            (True, self.active_wrong),
+            (False, self.inactive_right),
+            (False, self.inactive_wrong),
+        ):
+            turned = share * size
+            assert turned == pytest.approx(round(turned))
+            found += [not label] * round(turned) + [label] * (size - round(turned))
+        return found
 
 
-def judged(verdicts: list[Verdict]) -> Judgement:
-    return Judgement(
-        neuron=NEURON,
-        head=HEAD,
-        explainer="rules",
-        judge="rule",
-        prompts=list(range(len(verdicts))),
-        verdicts=verdicts,
-    )
+GOOD = Cells(active_right=180, active_wrong=20, inactive_right=240, inactive_wrong=60)
+SKEWED = Cells(active_right=40, active_wrong=10, inactive_right=420, inactive_wrong=30)
+PERFECT = Cells(active_right=200, active_wrong=0, inactive_right=300, inactive_wrong=0)
 
 
-def case(n_active: int, n_inactive: int, true_active: int, true_inactive: int) -> tuple[list[bool], list[Verdict]]:
-    labels = [True] * n_active + [False] * n_inactive
-    right = [i < true_active for i in range(n_active)] + [i < true_inactive for i in range(n_inactive)]
-    return labels, [label if ok else not label for label, ok in zip(labels, right, strict=True)]
+def score(labels: Sequence[bool], verdicts: Sequence[bool]) -> Score:
+    labelled = HeadActivity(neuron=NEURON, head=HEAD, rule="baseline", suppressing=False, active=list(labels),
+                            explain_share=0.5, mean_active=1.0, mean_inactive=0.0)  # fmt: skip
+    judged = Judgement(neuron=NEURON, head=HEAD, explainer="me", judge="rule", prompts=list(range(len(labels))),
+                       verdicts=list(verdicts))  # fmt: skip
+    return score_judgement(judged, labelled, shuffles=1)
 
 
-def scored(labels: list[bool], verdicts: list[Verdict]) -> Score:
-    return score_judgement(judged(verdicts), labelled(labels), shuffles=0)
+def three(found: Score) -> tuple[float, float, float]:
+    assert found.e is not None and found.f1 is not None and found.mcc is not None
+    return found.e, found.f1, found.mcc
 
 
-def flipped(labels: list[bool], share: float, rng: np.random.Generator) -> list[bool]:
-    """A share of either class, drawn without replacement, with the other label."""
-    found = list(labels)
-    for label in (True, False):
-        members = [i for i, one in enumerate(labels) if one is label]
-        for i in rng.choice(members, round(share * len(members)), replace=False):
-            found[int(i)] = not label
+@pytest.fixture(scope="module", params=[GOOD, SKEWED, PERFECT], ids=["good", "skewed", "perfect"])
+def cells(request: pytest.FixtureRequest) -> Cells:
+    found: Cells = request.param
     return found
 
 
-def mean_within_its_error(values: list[float | None], expected: float) -> None:
-    """Four standard errors, for values whose mean is estimated from DRAWS draws."""
-    known = np.array(values, dtype=np.float64)
-    assert known.mean() == pytest.approx(expected, abs=4 * float(known.std()) / math.sqrt(len(known)) + 1e-12)
+@pytest.fixture(scope="module")
+def shuffled(cells: Cells) -> list[Score]:
+    rng, labels = random.Random(0), cells.labels
+    return [score(rng.sample(labels, len(labels)), cells.verdicts) for _ in range(SHUFFLES)]
 
 
-@pytest.mark.parametrize(("n_active", "n_inactive", "true_active", "true_inactive"), CASES)
-def test_under_shuffled_labels_nothing_is_left(
-    n_active: int, n_inactive: int, true_active: int, true_inactive: int
+def mean_and_sd(values: Sequence[float]) -> tuple[float, float]:
+    mean = math.fsum(values) / len(values)
+    return mean, math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (len(values) - 1))
+
+
+def test_shuffled_labels_give_chance_and_the_spread_of_a_hypergeometric_count(
+    cells: Cells, shuffled: list[Score]
 ) -> None:
-    labels, verdicts = case(n_active, n_inactive, true_active, true_inactive)
-    n, called = len(labels), true_active + n_inactive - true_inactive
-    rng = np.random.default_rng(0)
-    scores = [scored(rng.permutation(labels).tolist(), verdicts) for _ in range(DRAWS)]
-    mean_within_its_error([score.e for score in scores], 0.5)
-    mean_within_its_error([score.mcc for score in scores], 0.0)
-    mean_within_its_error([score.f1 for score in scores], 2 * called * n_active / (n * (called + n_active)))
-    for level in (0.01, 0.05, 0.2):  # Fisher's test is exact: at most so often below the level
-        share = np.mean([score.p is not None and score.p <= level for score in scores])
-        assert share <= level + 3 * math.sqrt(level * (1 - level) / DRAWS)
-    covered = [score.interval is not None and score.interval.low <= 0.5 <= score.interval.high for score in scores]
-    assert np.mean(covered) > 0.93
-
-
-@pytest.mark.parametrize("share", [0.0, 0.25, 0.5, 1.0])
-@pytest.mark.parametrize(("n_active", "n_inactive", "true_active", "true_inactive"), CASES)
-def test_flipped_labels_take_away_what_the_formula_says(
-    n_active: int, n_inactive: int, true_active: int, true_inactive: int, share: float
-) -> None:
-    labels, verdicts = case(n_active, n_inactive, true_active, true_inactive)
-    n, called = len(labels), true_active + n_inactive - true_inactive
-    actives = (1 - share) * n_active + share * n_inactive
-    tp = (1 - share) * true_active + share * (n_inactive - true_inactive)
-    tn = (1 - share) * true_inactive + share * (n_active - true_active)
-    rng = np.random.default_rng(1)
-    scores = [scored(flipped(labels, share, rng), verdicts) for _ in range(DRAWS if 0 < share < 1 else 1)]
-    assert {(score.n_active, score.n_inactive) for score in scores} == {(round(actives), n - round(actives))}
-    mean_within_its_error([score.e for score in scores], (tp / actives + tn / (n - actives)) / 2)
-    mean_within_its_error([score.f1 for score in scores], 2 * tp / (called + actives))
-    mcc = (tp * n - called * actives) / math.sqrt(called * (n - called) * actives * (n - actives))
-    mean_within_its_error([score.mcc for score in scores], mcc)
-    if n_active == n_inactive:
-        e = scored(labels, verdicts).e
-        assert e is not None
-        mean_within_its_error([score.e for score in scores], 0.5 + (e - 0.5) * (1 - 2 * share))
-
-
-def test_unusable_answers_pull_below_chance_so_the_shuffled_control_is_the_measure() -> None:
-    """Each of u unusable answers among n is wrong under any label: E = (1 − u/n)/2 on average."""
-    labels, verdicts = case(20, 12, 18, 10)
-    rng = np.random.default_rng(2)
-    silent: list[Verdict] = [None if i % 4 == 0 else verdict for i, verdict in enumerate(verdicts)]
-    scores = [scored(rng.permutation(labels).tolist(), silent) for _ in range(DRAWS)]
-    assert {score.unusable for score in scores} == {8}
-    mean_within_its_error([score.e for score in scores], (1 - 8 / 32) / 2)
-    control = next(
-        one
-        for one in score_judgement(judged(silent), labelled(labels), shuffles=2000).controls
-        if one.name == "shuffled"
+    total, active, said = len(cells.labels), sum(cells.labels), sum(cells.verdicts)
+    spread = math.sqrt(said * active * (total - active) * (total - said) / (total**2 * (total - 1)))
+    expected = (
+        (0.5, spread * (1 / active + 1 / (total - active)) / 2),  # E
+        (2 * active * said / total / (active + said), 2 * spread / (active + said)),  # F1: not a half
+        (0.0, 1 / math.sqrt(total - 1)),  # MCC
     )
-    assert control.e == pytest.approx((1 - 8 / 32) / 2, abs=0.01)
-    assert np.mean([score.p is not None and score.p <= 0.05 for score in scores]) <= 0.05
+    for values, (mean, sd) in zip(zip(*map(three, shuffled), strict=True), expected, strict=True):
+        found, found_sd = mean_and_sd(values)
+        assert found == pytest.approx(mean, abs=4 * sd / math.sqrt(SHUFFLES))
+        assert found_sd == pytest.approx(sd, rel=0.1)
 
 
-def test_a_judgement_and_labels_that_do_not_belong_together_are_refused() -> None:
-    labels, verdicts = case(3, 3, 2, 2)
-    with pytest.raises(ValueError, match=r"L2\.H4"):
-        score_judgement(msgspec.structs.replace(judged(verdicts), head=HeadId(0, 0)), labelled(labels))
-    with pytest.raises(ValueError, match="prompt 5"):
-        score_judgement(judged(verdicts), labelled(labels[1:]))
-    with pytest.raises(ValueError, match="5 verdicts on 6"):
-        score_judgement(msgspec.structs.replace(judged(verdicts), verdicts=verdicts[1:]), labelled(labels))
+def test_shuffled_labels_are_called_significant_no_more_often_than_promised(shuffled: list[Score]) -> None:
+    for level in (0.05, 0.01):
+        found = sum(one.p is not None and one.p <= level for one in shuffled) / SHUFFLES
+        assert found <= level + 4 * math.sqrt(level * (1 - level) / SHUFFLES)
+    inside = sum(one.interval is not None and one.interval.low <= 0.5 <= one.interval.high for one in shuffled)
+    assert inside / SHUFFLES >= 0.93  # of 0.95, which a count can only come near
+
+
+@pytest.mark.parametrize("share", [0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 0.7, 1.0])
+def test_flipped_labels_shrink_e_and_mcc_by_what_is_left_of_the_covariance(cells: Cells, share: float) -> None:
+    total, said = len(cells.labels), sum(cells.verdicts)
+    before, labels = three(score(cells.labels, cells.verdicts)), cells.flipped(share)
+    part = sum(cells.labels) / total
+    new_part = part * (1 - share) + (1 - part) * share
+    ratio = part * (1 - part) / (new_part * (1 - new_part))
+    true_active = (1 - share) * cells.active_right + share * cells.inactive_wrong
+    e, f1, mcc = three(score(labels, cells.verdicts))
+    assert e == pytest.approx(0.5 + (before[0] - 0.5) * (1 - 2 * share) * ratio)
+    assert mcc == pytest.approx(before[2] * (1 - 2 * share) * math.sqrt(ratio), abs=1e-12)
+    assert f1 == pytest.approx(2 * true_active / (new_part * total + said))
+
+
+@pytest.mark.parametrize("share", [0.0, 0.2, 0.5])
+def test_an_explanation_that_calls_all_active_stays_at_chance_whatever_is_flipped(share: float) -> None:
+    always = Cells(active_right=200, active_wrong=0, inactive_right=0, inactive_wrong=300)
+    e, f1, mcc = three(score(always.flipped(share), always.verdicts))
+    assert (e, mcc) == (0.5, 0.0)
+    assert f1 > 0.5  # rewards the guess, which is why E is the score
