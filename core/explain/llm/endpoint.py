@@ -123,8 +123,8 @@ class Endpoint:
                 raise fault
             try:
                 self._client = self._new_client()
-            except Exception:  # whatever the client's own idea of an address finds
-                raise bad_url(place) from None
+            except Exception as error:
+                raise _client_fault(error, place) from None
         return self._client
 
     def _new_client(self) -> openai.AsyncOpenAI:
@@ -184,6 +184,17 @@ def url_fault(place: Place) -> Fault | None:
             final=True,
         )
     return None if valid else bad_url(place)
+
+
+def _client_fault(error: Exception, place: Place) -> Fault:
+    """Why there is no client: what it takes from the environment, or its own idea of an address."""
+    if isinstance(error, OSError):  # of the ssl module too
+        what = "The certificates that SSL_CERT_FILE or SSL_CERT_DIR names cannot be read"
+        return Fault(what, "correct or unset them", final=True)
+    if isinstance(error, ImportError | ValueError):
+        what = "The proxy that ALL_PROXY, HTTP_PROXY or HTTPS_PROXY names cannot be used"
+        return Fault(what, "name one that begins with http://", final=True)
+    return bad_url(place)
 
 
 def _bounded(response: Any, limit: int, place: Place) -> Any:

@@ -211,6 +211,23 @@ def test_an_address_that_is_none_is_said_in_one_sentence_without_a_call(url: str
     assert is_one_sentence(found.reason)
 
 
+@pytest.mark.parametrize(
+    ("name", "value", "words"),
+    [
+        ("SSL_CERT_FILE", "/nowhere/at-all.pem", "The certificates that SSL_CERT_FILE or"),
+        ("ALL_PROXY", "gopher://me:hunter22@host", "The proxy that ALL_PROXY"),
+    ],
+)
+def test_an_environment_that_the_client_cannot_use_is_named(
+    name: str, value: str, words: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(name, value)
+    with ChatServer() as server:
+        found = unanswered(chat(), question(server))
+    assert found.final and found.reason.startswith(words) and "hunter22" not in found.reason
+    assert is_one_sentence(found.reason)
+
+
 def test_words_of_a_server_are_cut_short_and_made_inert() -> None:
     with ChatServer(refused(400, "\x1b]0;owned\x07 \u202e oh\n\nno " + "x" * 5000)) as server:
         reason = unanswered(chat(), question(server)).reason

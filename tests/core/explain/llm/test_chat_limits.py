@@ -39,8 +39,8 @@ def number_of(request: Json) -> str:
 
 
 def soon(holds: Callable[[], bool]) -> bool:
-    """Whether it holds within a second."""
-    end = time.monotonic() + 1
+    """Whether it holds before long."""
+    end = time.monotonic() + 5
     while not (held := holds()) and time.monotonic() < end:
         time.sleep(0.01)
     return held
@@ -66,7 +66,7 @@ def test_two_hundred_questions_sixteen_at_once() -> None:
         seconds = time.monotonic() - start
     assert [each.text for each in found if isinstance(each, Answer)] == [str(i) for i in range(count)]
     assert server.max_running == at_once
-    assert seconds < 0.3 * delay * count
+    assert seconds < delay * count / 2  # one after the other they take delay · count
 
 
 def test_retries_are_no_more_at_once() -> None:
@@ -84,11 +84,15 @@ def test_retries_are_no_more_at_once() -> None:
 
 
 def test_two_endpoints_do_not_wait_for_each_other() -> None:
-    with ChatServer(delay=0.2) as one, ChatServer(delay=0.2) as other:
-        asked = [question(server, str(i)) for i in range(2) for server in (one, other)]
-        start = time.monotonic()
-        replies(chat(concurrency=2), asked)
-        assert time.monotonic() - start < 0.6
+    all_four = threading.Barrier(4)
+
+    def together(_request: Json) -> str:
+        all_four.wait(5)
+        return "yes"
+
+    with ChatServer(together) as one, ChatServer(together) as other:
+        found = replies(chat(concurrency=2), [question(server, text) for text in "ab" for server in (one, other)])
+    assert all(isinstance(each, Answer) for each in found)
     assert one.max_running == other.max_running == 2
 
 
@@ -98,7 +102,7 @@ def test_nothing_is_asked_while_the_endpoint_wants_to_be_left_alone() -> None:
     def busy_for_a(request: Json) -> Reply:
         seen.append(number_of(request))
         if number_of(request) == "b":
-            time.sleep(0.1)
+            time.sleep(0.3)
         return refused(429, "wait", retry_after="0.5") if seen.count("a") == 1 and seen[-1] == "a" else "yes"
 
     with ChatServer(busy_for_a) as server:
@@ -177,7 +181,7 @@ def test_an_interruption_stops_all_calls_at_once_and_what_was_answered_is_never_
         start = time.monotonic()
         with pytest.raises(Interrupted):
             list(asked.ask(numbered(server, count)))
-        assert time.monotonic() - start < 2
+        assert time.monotonic() - start < 10
         assert threading.active_count() - server.connections <= before + 1  # the server's own thread
         assert soon(lambda: ledger.total().unanswered == 4)  # those that were stopped
         rerun.append(True)
@@ -252,5 +256,5 @@ def test_an_answer_that_drips_without_end_is_cut(streamed: bool) -> None:
         found = unanswered(
             chat(timeout=0.1, attempts=1), question(server, on_text=(lambda _: None) if streamed else None)
         )
-        assert time.monotonic() - start < 3
+        assert time.monotonic() - start < 6
     assert "did not come to an end of its answer; lower max_tokens or take another model." in found.reason
