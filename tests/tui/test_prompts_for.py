@@ -42,7 +42,7 @@ def test_the_explainers_prompt_holds_its_half_and_nothing_of_the_other(cli: Call
     found = data(cli("prompts-for", folder, AN, LOOKUP, "--json"))
     system, user = found["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
-    active, inactive = user["content"].split("inactive on these texts")
+    active, inactive = user["content"].split("Inactive texts:")
     for index in range(PROMPTS):
         assert (text(index) in active) == (index in HALF and is_active(LOOKUP, index))
         assert (text(index) in inactive) == (index in HALF and not is_active(LOOKUP, index))

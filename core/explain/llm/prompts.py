@@ -71,7 +71,7 @@ and its "verdict", which is "active" or "inactive". Write nothing around it.\
 """
 
 # Last words of the user's turn: small models go by what they read last.
-_WHEN = 'When is the head active? Answer as {"explanation": "Active when …"}, with your claim in place of the dots.'
+_WHEN = 'What do the active texts have that the inactive ones lack? Answer in JSON, with your claim as "explanation".'
 _WHETHER = 'Is the head active at the end of this text? Answer {"verdict": "active"} or {"verdict": "inactive"}.'
 _WHETHER_EACH = (
     "At the end of which texts is the head active? Answer for each of them, as "
@@ -107,7 +107,7 @@ def explainer_messages(task: ExplainTask, *, hide_target: bool = False) -> tuple
     told = [] if hide_target else [f"The neuron promotes {quoted(task.target)} as the next token."]
     active = [example for example in task.examples if example.active]
     inactive = [example for example in task.examples if not example.active]
-    parts = [*told, _listed("active", active), _listed("inactive", inactive)]
+    parts = [*told, _listed("Active", active), _listed("Inactive", inactive)]
     if any(MARK[0] in part for part in parts):
         parts.append(
             f"{MARK[0]}{MARK[1]} are not part of a text: they enclose the token that the head took most from, and the "
@@ -130,7 +130,7 @@ def _asked(system: str, parts: Sequence[str]) -> tuple[ChatMessage, ...]:
 
 def _listed(label: str, examples: Sequence[Example]) -> str:
     lines = [f"{number}. {_example(example)}" for number, example in enumerate(examples, 1)]
-    return "\n".join([f"The head is {label} on these texts:", *(lines or ["(none)"])])
+    return "\n".join([f"{label} texts:", *(lines or ["(none)"])])
 
 
 def _example(example: Example) -> str:

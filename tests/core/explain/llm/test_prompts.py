@@ -98,7 +98,7 @@ def test_the_looked_up_token_stands_in_marks_that_no_text_can_make() -> None:
 def test_the_explainer_is_given_both_lists_and_the_token_unless_it_is_hidden() -> None:
     examples = [Example((f" a{i}",), i % 2 == 0) for i in range(6)]
     user = explainer_messages(task(target=" States", examples=examples))[1].content
-    active, inactive = user.split("The head is inactive on these texts:")
+    active, inactive = user.split("Inactive texts:")
     assert strings_in(active) == [" States", " a0", " a2", " a4"]
     assert strings_in(inactive)[:3] == [" a1", " a3", " a5"]
     hidden = explainer_messages(task(target=" States", examples=examples), hide_target=True)
@@ -107,7 +107,7 @@ def test_the_explainer_is_given_both_lists_and_the_token_unless_it_is_hidden() -
 
 def test_a_class_without_examples_is_said_to_be_empty() -> None:
     user = explainer_messages(task(examples=[Example((" a",), True)]))[1].content
-    assert "inactive on these texts:\n(none)" in user
+    assert "Inactive texts:\n(none)" in user
 
 
 def test_texts_keep_their_end() -> None:
