@@ -10,11 +10,12 @@ from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.app import App
-from textual.binding import BindingType
+from textual.binding import Binding, BindingType
 
 from headtorch.core.engine.client import EngineClient, EngineExit
 from headtorch.core.engine.protocol import (
     AnyMessage,
+    CallsPlanned,
     DocumentText,
     Request,
     RequestCancelled,
@@ -23,9 +24,13 @@ from headtorch.core.engine.protocol import (
 )
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.text import visible
-from headtorch.tui.keymap import bindings
+from headtorch.tui.explaining import asks_models, heads_left, heads_unanswered
+from headtorch.tui.keymap import bindings, key_of
+from headtorch.tui.keys import key_name
+from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
+from headtorch.tui.screens.budget import BudgetScreen, Leave
 from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
 from headtorch.tui.session import Session
@@ -79,10 +84,14 @@ class HeadtorchApp(App[None]):
         # What goes wrong in the two is then the app's own failure, and seen, whoever reads the engine's messages.
         hear, engine_ended = partial(self.call_later, self.hear), partial(self.call_later, self.engine_ended)
         self.engine: Engine = (engine or EngineClient)(hear, engine_ended)
-        self.session = Session(self.engine, on_notice=self.say)
+        self.model = LanguageModel.of(self.settings)
+        self.session = self._session()
         self._picked = None if study is None else PickResult(None, study, device)
         self._engine_runs = self._engine_died = False
         self._workbench: Workbench | None = None
+
+    def _session(self, since: int = 0) -> Session:
+        return Session(self.engine, on_notice=self.say, keymap=self.settings.keymap, model=self.model, since=since)
 
     @property
     def palette(self) -> Palette:
@@ -117,7 +126,7 @@ class HeadtorchApp(App[None]):
             if self.workbench is None:
                 self.leave()
             return
-        session = Session(self.engine, on_notice=self.say, since=self.engine.next_id())
+        session = self._session(since=self.engine.next_id())
         if result.settings is None and result.where is not None:
             try:
                 session.replay(result.where)
@@ -142,8 +151,26 @@ class HeadtorchApp(App[None]):
         self.push_screen(PickScreen(back=True), self.picked)
 
     def _open(self) -> None:
-        if self._picked is not None:
-            self.session.open_study(self._picked.settings, self._picked.where, self._picked.device)
+        """Have the engine open the study; first ask where that would spend something."""
+        if self._picked is None:
+            return
+        state = self.session.state
+        settings = self._picked.settings or state.settings
+        if settings is None or not asks_models(settings) or self._is_paid():
+            self._send_open(Leave(self.model.access, run=True))
+        elif not any(isinstance(screen, BudgetScreen) for screen in self.screen_stack):
+            self.push_screen(BudgetScreen(settings, self.model.access, heads_left(state)), self._send_open)
+
+    def _is_paid(self) -> bool:
+        """Whether the study has nothing left to ask."""
+        return self.session.state.finished is not None and not heads_unanswered(self.session.state)
+
+    def _send_open(self, leave: Leave | None) -> None:
+        if leave is None:
+            self.say(f"Nothing is asked; {self.key('workbench.restart-engine')} asks you again.")
+        elif self._picked is not None:
+            picked = self._picked
+            self.session.open_study(picked.settings, picked.where, picked.device, leave.run, leave.access)
             self._changed()
 
     # the engine
@@ -155,7 +182,7 @@ class HeadtorchApp(App[None]):
         except HeadtorchError as error:
             self.say(str(error), True)
             if self.workbench is not None:
-                self.workbench.alarm = visible(f"R starts the engine again. {error}")
+                self.workbench.alarm = self._starts_again(error)
             return
         self._engine_runs, self._engine_died = True, False
         if self.workbench is not None:
@@ -179,7 +206,7 @@ class HeadtorchApp(App[None]):
         if self.workbench is None:
             return
         self.workbench.changed(topics)
-        if isinstance(message, DocumentText | TextProbed):
+        if isinstance(message, DocumentText | TextProbed | CallsPlanned):
             self.workbench.answer(message)
         elif isinstance(message, RequestFailed):
             self.workbench.failed(message.request, message.message)
@@ -192,17 +219,28 @@ class HeadtorchApp(App[None]):
         unanswered = list(self.session.requests.waiting)
         topics = self.session.engine_ended()
         if self.workbench is not None:
-            self.workbench.alarm = visible(f"R starts the engine again. {how}")
+            self.workbench.alarm = self._starts_again(how)
             self.workbench.changed(topics, now=True)
             for number in unanswered:
                 self.workbench.failed(number, "The engine ended before it answered.")
         self.say(str(how), True)
+
+    def _starts_again(self, why: object) -> str:
+        return visible(f"{self.key('workbench.restart-engine')} starts the engine again. {why}")
 
     def _changed(self) -> None:
         if self.workbench is not None:
             self.workbench.draw_all()
 
     # everywhere
+
+    def key(self, command: str) -> str:
+        """The key that leads to a command, for a sentence."""
+        return key_of(command, self.settings.keymap)
+
+    def get_key_display(self, binding: Binding) -> str:
+        """How the footer writes a key: as the documentation does."""
+        return binding.key_display or key_name(binding.key)
 
     def say(self, text: str, is_error: bool = False) -> None:
         """A notice in a corner."""

@@ -5,9 +5,12 @@ A command belongs to one place: a screen, a pane, or "list" for all that have a 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from textual.binding import Binding
+
+from headtorch.tui.keys import key_name
 
 
 @dataclass(frozen=True)
@@ -52,7 +55,9 @@ COMMANDS: tuple[Command, ...] = (
     Command("workbench", "shading", "m", "cycle_shading", "shading", "shade tokens by activation, by what the head took from them, or by its attention", footer=True),
     Command("workbench", "full", "f", "toggle_full", "full text", "show prompts trimmed or with their whole context"),
     Command("workbench", "zoom", "z", "zoom", "zoom", "give the focused pane the whole screen"),
-    Command("workbench", "explain", "e", "explain", "explain", "explain the selected head and score it on unseen prompts", footer=True),
+    Command("workbench", "explain", "e", "explain", "explain", "explain the selected head: by rules, by a language model, or in your own words", footer=True),
+    Command("workbench", "hypothesis", "i", "hypothesis", "my own", "score a sentence or a pattern of your own on the selected head's unseen prompts"),
+    Command("workbench", "explainer", "w", "next_explainer", "who", "show what the next explainer says of the selected head"),
     Command("workbench", "ablate", "a", "ablate", "ablate", "take the selected head away and see what changes", footer=True),
     Command("workbench", "bookmark", "b", "bookmark", "mark", "set or take away a bookmark on the neuron", footer=True),
     Command("workbench", "note", "n", "note", "note", "write a note about the neuron, or the head of it"),
@@ -65,7 +70,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("workbench", "pick", "P", "app.pick", "new study", "pick another model, token or study"),
     # panes
     Command("neurons", "filter", "slash", "filter", "filter", "filter by token, layer (L3), kind or address", footer=True, shown_key="/"),
-    Command("neurons", "sort", "s", "sort", "sort", "sort by the next column; S turns the order round"),
+    Command("neurons", "sort", "s", "sort", "sort", "sort by the next column"),
     Command("neurons", "reverse", "S", "reverse", "reverse", "turn the order round"),
     Command("neurons", "all", "A", "toggle_all", "all neurons", "show every neuron of the layers, or the study's only"),
     Command("neurons", "random", "r", "toggle_random", "random", "show or hide the random neurons"),
@@ -103,6 +108,28 @@ COMMANDS: tuple[Command, ...] = (
     Command("detail", "half-page-up", "ctrl+u,pageup", "half_page(-1)", "half page up", "half a page up", palette=False),
     Command("detail", "first", "home,g", "first", "first", "to the first line", palette=False),
     Command("detail", "last", "G,end", "last", "last", "to the last line", palette=False),
+    # how to explain a head, and what would be sent to a language model
+    Command("explain", "choose", "enter,e", "choose", "explain", "explain as marked, at first as the last time", palette=False),
+    Command("explain", "rules", "r,1", "take('rules')", "rules", "explain by rules, offline", palette=False),
+    Command("explain", "llm", "l,2", "take('llm')", "language model", "ask a language model; you see what it takes before anything is sent", palette=False),
+    Command("explain", "me", "i,3", "take('me')", "my own", "type a sentence or a pattern of your own", palette=False),
+    Command("explain", "down", "j,down", "move(1)", "down", "one line down", palette=False),
+    Command("explain", "up", "k,up", "move(-1)", "up", "one line up", palette=False),
+    Command("explain", "back", "escape,backspace,q", "back", "back", "leave; nothing is explained", palette=False),
+    Command("calls", "send", "enter", "send", "send", "ask the language model", palette=False),
+    Command("calls", "texts", "v,tab", "texts", "texts", "the very texts that would be sent, or back to the numbers", palette=False),
+    Command("calls", "down", "j,down", "scroll(1)", "down", "one line down", palette=False),
+    Command("calls", "up", "k,up", "scroll(-1)", "up", "one line up", palette=False),
+    Command("calls", "half-page-down", "ctrl+d,pagedown,space", "half_page(1)", "half page down", "half a page down", palette=False),
+    Command("calls", "half-page-up", "ctrl+u,pageup", "half_page(-1)", "half page up", "half a page up", palette=False),
+    Command("calls", "first", "g,home", "end(-1)", "top", "to the top", palette=False),
+    Command("calls", "last", "G,end", "end(1)", "end", "to the end", palette=False),
+    Command("calls", "back", "escape,backspace,q", "back", "back", "leave; nothing is sent", palette=False),
+    Command("budget", "begin", "enter", "begin", "begin", "begin, or go on with, the study", palette=False),
+    Command("budget", "next", "tab,down", "next_field(1)", "next", "to the other cap", palette=False),
+    Command("budget", "previous", "shift+tab,up", "next_field(-1)", "previous", "to the other cap", palette=False),
+    Command("budget", "look", "ctrl+l", "look", "look", "open the study as it is; nothing is asked", palette=False),
+    Command("budget", "back", "escape", "back", "back", "leave; nothing is asked", palette=False),
     # a note
     Command("note", "save", "escape,ctrl+s,ctrl+enter", "save", "save", "save the note and leave; an empty note is taken away", palette=False),
     # the help
@@ -139,8 +166,16 @@ COMMANDS: tuple[Command, ...] = (
     # everywhere
     Command("app", "help", "question_mark", "help", "help", "what the keys and columns of this pane mean", footer=True, shown_key="?"),
     Command("app", "theme", "T", "change_theme", "theme", "the next theme"),
-    Command("app", "quit", "q,ctrl+q", "quit", "quit", "leave; the study keeps everything", footer=True, shown_key="q"),
+    Command("app", "quit", "q", "quit", "quit", "leave; the study keeps everything", footer=True),
+    Command("app", "quit-anywhere", "ctrl+q", "quit", "quit", "leave, out of a dialog or a text field too", footer=True, palette=False, priority=True),
 )  # fmt: skip
+BY_ID = {command.id: command for command in COMMANDS}
+
+
+def key_of(name: str, keymap: Mapping[str, str] | None = None) -> str:
+    """The first key in force for the command of this id, as a reader writes it; `keymap` is the user's own."""
+    keys = (keymap or {}).get(name) or BY_ID[name].keys
+    return key_name(keys.split(",")[0])
 
 
 def bindings(*places: str) -> list[Binding]:

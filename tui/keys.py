@@ -17,6 +17,7 @@ _NAMES = {
     "pagedown": "pgdn",
     "pageup": "pgup",
     "space": "space",
+    "dollar_sign": "$",
     "comma": ",",
     "full_stop": ".",
     "semicolon": ";",

@@ -9,11 +9,21 @@ from collections.abc import Mapping
 from textual.keys import Keys, _character_to_key
 
 from headtorch.core.text import visible
-from headtorch.tui.keymap import COMMANDS, Command
+from headtorch.tui.keymap import BY_ID, COMMANDS, Command
 
 MODIFIERS = frozenset({"ctrl", "shift", "alt", "meta", "super", "hyper"})
 _NAMED = {key.value for key in Keys} | {_character_to_key(character) for character in string.printable}
-_BY_ID: dict[str, Command] = {command.id: command for command in COMMANDS}
+TOGETHER = (  # places whose keys work at the same time
+    {"app", "workbench", "list", "neurons"},
+    {"app", "workbench", "list", "prompts"},
+    {"app", "workbench", "heads"},
+    {"app", "workbench", "detail"},
+    {"app", "document", "list"},
+    {"app", "try-text", "try-typing"},
+    {"app", "try-text", "try-answer"},
+    {"app", "pick", "choice"},
+    {"app", "pick", "list"},
+)
 
 
 def read_keys(table: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
@@ -27,7 +37,7 @@ def read_keys(table: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
     for name, value in table.items():
         keys = [part.strip() for part in value.split(",")] if isinstance(value, str) else []
         unknown = [key for key in keys if key and not _is_key(key)]
-        if name not in _BY_ID:
+        if name not in BY_ID:
             problems.append(f"there is no command {visible(name)}{_nearest(name)}.")
         elif not keys or not all(keys):
             problems.append(f'the command {name} needs a key, such as "ctrl+k" or "K,f5".')
@@ -43,15 +53,28 @@ def read_keys(table: Mapping[str, object]) -> tuple[dict[str, str], list[str]]:
 
 
 def _clash(usable: Mapping[str, tuple[str, ...]]) -> tuple[str, str, str] | None:
-    """The first entry one of whose keys another command of its place has: (entry, key, the other's id)."""
+    """The first entry one of whose keys another command that works beside it has: (entry, key, the other's id)."""
     for name, keys in usable.items():
         for other in COMMANDS:
-            if other.id == name or other.place != _BY_ID[name].place:
+            if not _meet(BY_ID[name], other):
                 continue
-            shared = [key for key in keys if key in usable.get(other.id, other.keys.split(","))]
+            theirs = usable.get(other.id, other.keys.split(","))
+            shared = [key for key in keys if key in theirs and not _is_meant(key, BY_ID[name], other)]
             if shared:
                 return name, shared[0], other.id
     return None
+
+
+def _meet(one: Command, other: Command) -> bool:
+    """Whether a key of both could mean two things."""
+    if one.id == other.id or one.action == other.action:
+        return False
+    return one.place == other.place or any({one.place, other.place} <= places for places in TOGETHER)
+
+
+def _is_meant(key: str, one: Command, other: Command) -> bool:
+    """Whether both have the key from the outset: what has the focus then goes first."""
+    return one.place != other.place and key in one.keys.split(",") and key in other.keys.split(",")
 
 
 def _is_key(key: str) -> bool:
@@ -66,5 +89,5 @@ def _as_textual(key: str) -> str:
 
 
 def _nearest(name: str) -> str:
-    near = difflib.get_close_matches(name, _BY_ID, n=1, cutoff=0.5)
+    near = difflib.get_close_matches(name, BY_ID, n=1, cutoff=0.5)
     return f"; did you mean {near[0]}?" if near else "; the help lists all"

@@ -24,6 +24,7 @@ class Choices(msgspec.Struct, frozen=True, kw_only=True):
     layers: str
     preset: str
     device: str
+    explainer: str = "rules"
 
 
 class Remembered(msgspec.Struct, frozen=True, kw_only=True):

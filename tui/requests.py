@@ -40,11 +40,12 @@ class Requests:
         self.engine.send(numbered)
         return numbered.id
 
-    def end(self, number: int, failure: str | None = None) -> None:
-        """The request has its end."""
+    def end(self, number: int, failure: str | None = None) -> Request | None:
+        """The request has its end; returns it where it was waited for."""
         request = self.waiting.pop(number, None)
         if request is not None and failure is not None:
             self.failed.append((request, failure))
+        return request
 
     def is_waiting(self, kind: type[Request]) -> bool:
         """Whether a request of the kind has no end yet."""

@@ -6,7 +6,7 @@ and the panes of those topics are drawn again.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -26,6 +26,7 @@ from headtorch.core.engine.protocol import (
     OpenStudy,
     ReadDocument,
     Refused,
+    Request,
     RequestCancelled,
     RequestDone,
     RequestFailed,
@@ -46,36 +47,25 @@ from headtorch.core.events import (
     Progress,
     PromptsFound,
 )
-from headtorch.core.records import Explanation, HeadId, NeuronId, NextTokenNeuron, Prompt, Score
-from headtorch.core.settings import Settings
+from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron, Prompt
+from headtorch.core.settings import LlmAccess, Settings
 from headtorch.core.study.notes import NoteBook, subject_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
+from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.feeding import feeds
+from headtorch.tui.heard import Heard
+from headtorch.tui.keymap import key_of
+from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.requests import UNNUMBERED, EngineLink, Requests, is_same
+from headtorch.tui.selection import Selection
 from headtorch.tui.topics import EVERYTHING, Topic, topics_of
 
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-ShadingMode = Literal["activation", "sources", "attention"]
-SHADING_MODES: tuple[ShadingMode, ...] = ("activation", "sources", "attention")
-
 _SHADED_AFTER = (PromptsFound, HeadsAttributed, HeadActivityFound)
-
-
-@dataclass
-class Selection:
-    """Where the user is looking."""
-
-    neuron: NeuronId | None = None
-    prompt: int = 0  # among the prompts of the neuron
-    head: HeadId | None = None
-    shading: ShadingMode = "activation"
-    full: bool = False  # whole contexts instead of kept tokens
-    one_prompt: bool = False  # heads of the selected prompt instead of the mean over all
-    deepest: int = 1  # the pane that Enter led to: 1 neurons, 2 prompts, 3 heads, 4 detail
 
 
 @dataclass
@@ -84,6 +74,8 @@ class Session:
 
     engine: EngineLink
     on_notice: Callable[[str, bool], None] = lambda text, is_error: None
+    keymap: Mapping[str, str] = field(default_factory=dict)  # the user's own keys, by the command's id
+    model: LanguageModel = field(default_factory=LanguageModel)
     since: int = 0  # answers to requests with a smaller number are about the study before
     state: StudyState = field(default_factory=StudyState)
     selection: Selection = field(default_factory=Selection)
@@ -94,6 +86,7 @@ class Session:
     best_prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)  # while the scan goes on
     all_neurons: NeuronList | None = None
     roles: HeadRoles | None = None
+    heard: Heard = field(default_factory=Heard)  # what language models are saying
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
     requests: Requests = field(init=False)
@@ -123,12 +116,10 @@ class Session:
                 self.shadings[neuron, head, full] = message
                 return frozenset({"prompts", "detail"})
             case RequestDone(request=number) | RequestCancelled(request=number):
-                self.requests.end(number)
-                return self._ended()
+                return self._ended(self.requests.end(number))
             case RequestFailed(request=number, message=text):
-                self.requests.end(number, text)
                 self.on_notice(text, True)
-                return self._ended() | {"prompts", "heads", "detail"}
+                return self._ended(self.requests.end(number, text)) | {"prompts", "heads"}
             case Refused(reason=reason):
                 self.on_notice(f"The engine did not understand: {reason}", True)
         return frozenset()
@@ -165,6 +156,7 @@ class Session:
             self.best_prompts[event.neuron] = event.prompts
         elif isinstance(event, PromptsFound | HeadActivityFound):
             self._forget_shadings(event.neuron)
+        self.heard.take(event)
         self.state.apply(event)
         topics = topics_of(event)
         if isinstance(event, NeuronsFound) and event.neurons and self.selection.neuron not in self.state.neurons:
@@ -177,12 +169,22 @@ class Session:
                 topics |= self._take_strongest_head()
         return topics
 
-    def _ended(self) -> frozenset[Topic]:
+    def _ended(self, request: Request | None) -> frozenset[Topic]:
+        if isinstance(request, ExplainHead):
+            self._forget_heard(request)
         if not self.requests.is_waiting(OpenStudy):
             self.progress = None
+        if not any(self.requests.is_waiting(kind) for kind in (OpenStudy, ExplainHead)):
+            self.heard.spending = None
         if self.device is not None and not self.requests.waiting:
             self.device = msgspec.structs.replace(self.device, busy=None)  # nobody measures it while nothing runs
-        return frozenset({"progress"})
+        return frozenset({"progress", "detail"})
+
+    def _forget_heard(self, request: ExplainHead) -> None:
+        """What was heard last stays only where nothing better is there."""
+        about = request.neuron, request.head
+        for key in [key for key in self.state.scores if key[:2] == about]:
+            self.heard.forget(key)
 
     def _forget_shadings(self, neuron: NeuronId) -> None:
         for key in [key for key in self.shadings if key[0] == neuron]:
@@ -222,11 +224,27 @@ class Session:
 
     # what is asked of the engine
 
-    def open_study(self, settings: Settings | None, where: str | None, device: str = "auto", run: bool = True) -> None:
-        """Have the engine begin or reopen a study."""
-        self.ready = False
+    def open_study(
+        self,
+        settings: Settings | None,
+        where: str | None,
+        device: str = "auto",
+        run: bool = True,
+        access: LlmAccess | None = None,
+    ) -> None:
+        """Have the engine begin or reopen a study; `access`: with other caps than the user's settings have."""
+        self.ready, self.heard = False, Heard()
         self.requests.failed.clear()
-        self.requests.ask(OpenStudy(id=UNNUMBERED, settings=settings, where=where, device=device, run=run))
+        self.requests.ask(
+            OpenStudy(
+                id=UNNUMBERED,
+                settings=settings,
+                where=where,
+                device=device,
+                run=run,
+                access=access or self.model.access,
+            )
+        )
 
     def ask_shading(self) -> None:
         """Have the tokens of the present prompts shaded, once."""
@@ -266,15 +284,6 @@ class Session:
         if self.roles is None and not self.requests.is_waiting(FindHeadRoles):
             self.requests.ask(FindHeadRoles(id=UNNUMBERED))
 
-    def explain(self, explanation: str | None = None) -> None:
-        """Explain and score the selected head, by rules or by the user's own pattern."""
-        neuron, head = self.selection.neuron, self.selection.head
-        if neuron is not None and head is not None:
-            explainer: Literal["rules", "me"] = "rules" if explanation is None else "me"
-            self.requests.ask(
-                ExplainHead(id=UNNUMBERED, neuron=neuron, head=head, explainer=explainer, explanation=explanation)
-            )
-
     def ablate(self, replacement: Literal["zero", "mean"] = "mean", position: Literal["last", "all"] = "last") -> None:
         """Take the selected head away on the neuron's prompts."""
         neuron, head = self.selection.neuron, self.selection.head
@@ -294,8 +303,9 @@ class Session:
         return EVERYTHING
 
     def is_unfinished(self) -> bool:
-        """Whether opening the study again would do something: it is not open, or was stopped before its end."""
-        return not self.requests.is_waiting(OpenStudy) and (not self.ready or self.state.finished is None)
+        """Whether opening the study again would do something: it is not open, or not at its end."""
+        done = self.ready and self.state.finished is not None and not heads_unanswered(self.state)
+        return not self.requests.is_waiting(OpenStudy) and not done
 
     # what the panes read
 
@@ -347,18 +357,9 @@ class Session:
                 self._arrays[event.artefact] = None
         return self._arrays[event.artefact]
 
-    def explanation(self) -> tuple[Explanation, Score | None] | None:
-        """The newest explanation of the selected head, with its score."""
-        chosen = self.selection
-        found = [
-            said
-            for (neuron, head, _), said in self.state.explanations.items()
-            if neuron == chosen.neuron and head == chosen.head
-        ]
-        if not found:
-            return None
-        said = found[-1]
-        return said, self.state.scores.get((said.neuron, said.head, said.explainer))
+    def key(self, command: str) -> str:
+        """The key that leads to a command, for a sentence."""
+        return key_of(command, self.keymap)
 
     # notes and bookmarks
 

@@ -56,7 +56,8 @@ from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import content_hash
 from headtorch.core.study.state import StudyState, fold
 from headtorch.core.study.study import Study
-from headtorch.tui.session import Selection, Session
+from headtorch.tui.selection import Selection
+from headtorch.tui.session import Session
 
 LAYERS, HEADS, PROMPTS, LOWER = 4, 8, 12, 4
 AN, AS, STATES = NeuronId(3, 892), NeuronId(3, 17), NeuronId(2, 364)

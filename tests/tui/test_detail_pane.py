@@ -38,7 +38,7 @@ from headtorch.core.records import AblationGroup, Control, Explanation, HeadId, 
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.panes.detail.drawing import interval_plot, signed_bar
-from headtorch.tui.panes.detail.evidence import RIGHT, WRONG, verdicts_of
+from headtorch.tui.panes.detail.judged import RIGHT, WRONG, marks_by_score
 from headtorch.tui.panes.detail.labels import labels_of
 from headtorch.tui.panes.detail.pane import PAGES, TABS
 from headtorch.tui.panes.figures import figure, fixed, percent, signed, small
@@ -127,19 +127,18 @@ def test_a_head_that_cannot_be_scored_says_why(session: Session) -> None:
     assert "suppressing, active on 6 of 12" in text and "✗" not in text
 
 
-def test_other_explainers_of_the_same_head_are_named_with_their_score(session: Session) -> None:
+def test_other_explainers_of_the_same_head_stand_side_by_side_with_their_score(session: Session) -> None:
     said = Explanation(neuron=AN, head=LOOKUP, explainer="me", text="re:an$")
     session.state.explanations[AN, LOOKUP, "me"] = said
     text = words(page(session, "Explanation"))
-    assert text.startswith("re:an$ Not scored yet. by me rules: Active when") and "(E 0.83 [0.71, 0.92])" in text
-    assert "Not scored yet." in text
+    assert text.startswith("rules E 0.83 [0.71, 0.92] n 8 + 4 F1 0.81 ▸ me not scored re:an$ Not scored yet. by me")
 
 
 def test_a_head_without_an_explanation_says_why_and_what_to_press(session: Session) -> None:
     session.selection.head = UNEXPLAINED
     assert "Never active on this neuron's prompts" in page(session, "Explanation")
     session.selection.head = ALWAYS
-    assert "Active on 6 of the 6 prompts to explain from. Not explained yet: press e." in page(session, "Explanation")
+    assert "Active on 6 of the 6 prompts to explain from. Not explained yet: e does it." in page(session, "Explanation")
     event = session.state.activity[AN]
     session.state.activity[AN] = msgspec.structs.replace(event, heads=[])
     assert "Active on 6 of the 6 prompts to explain from: too nearly always" in page(session, "Explanation")
@@ -158,14 +157,14 @@ def test_a_rarely_active_head_says_so(session: Session) -> None:
     session.arrays = lambda: arrays  # type: ignore[method-assign]
     session.selection.head = UNEXPLAINED
     text = words(page(session, "Explanation"))
-    assert "Active on only 1 of the 6 prompts to explain from: too rarely to learn from. Press e" in text
+    assert "Active on only 1 of the 6 prompts to explain from: too rarely to learn from. e explains it" in text
 
 
 def test_without_arrays_the_counts_over_all_heads_are_said() -> None:
     session = sample_session()
     session.selection.head = UNEXPLAINED
     text = words(page(session, "Explanation"))
-    assert "Of 32 heads 28 are never active, 1 nearly always, and 3 have a contrast. Press e" in text
+    assert "Of 32 heads 28 are never active, 1 nearly always, and 3 have a contrast. e explains" in text
 
 
 def test_a_head_that_cannot_feed_the_neuron_says_so_in_every_tab_but_notes(session: Session) -> None:
@@ -223,10 +222,10 @@ def test_a_verdict_is_right_only_where_every_prompt_of_the_class_was_judged(sess
     score = session.state.scores[AN, LOOKUP, "rules"]
     half = [prompt.half == "score" for prompt in labels.prompts]
     active = sum(h and a for h, a in zip(half, labels.active, strict=True))
-    verdicts = verdicts_of(labels, msgspec.structs.replace(score, n_active=active, n_inactive=99))
+    verdicts = marks_by_score(labels, msgspec.structs.replace(score, n_active=active, n_inactive=99))
     for i, verdict in enumerate(verdicts):
         assert verdict == (WRONG if i in (1, 5) else RIGHT if half[i] and labels.active[i] else "")
-    assert set(verdicts_of(labels, None)) == {""}
+    assert set(marks_by_score(labels, None)) == {""}
 
 
 def test_prompts_from_lower_bins_are_among_the_evidence_and_marked(session: Session) -> None:
@@ -281,7 +280,7 @@ def test_every_kind_of_ablation_of_the_head_has_its_table(session: Session) -> N
 
 def test_without_an_ablation_the_key_is_named(session: Session) -> None:
     session.selection.head = DAMPING
-    assert page(session, "Ablation") == "L2.H4 has not been taken away yet: press a."
+    assert page(session, "Ablation") == "L2.H4 has not been taken away yet: a does it."
 
 
 # Sources

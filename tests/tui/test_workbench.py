@@ -152,7 +152,7 @@ async def test_the_engine_shades_the_prompts_of_the_neuron_in_view(folder: Path)
 @in_terminal
 async def test_explain_and_ablate_ask_the_engine_once(folder: Path) -> None:
     async with running(folder) as (app, engine, pilot):
-        await pilot.press("e", "e")
+        await pilot.press("e", "e", "e")
         assert [(r.neuron, r.head, r.explainer) for r in engine.sent(ExplainHead)] == [(AN, LOOKUP, "rules")]
         assert "worked on already" in notices(app)
         await pilot.press("a")
@@ -169,7 +169,8 @@ async def test_stop_cancels_what_runs_and_says_when_nothing_does(folder: Path) -
         app.session.requests.waiting.clear()
         await pilot.press("ctrl+x")
         assert "Nothing is running" in notices(app)
-        await pilot.press("e", "ctrl+x")
+        await pilot.press("e", "e", "ctrl+x")
+        assert engine.sent(ExplainHead)
         assert [r.target for r in engine.sent(Cancel)] == [r.id for r in engine.sent(ExplainHead)]
 
 
@@ -412,7 +413,7 @@ async def test_quitting_lets_the_engine_end(folder: Path) -> None:
 
 
 KEYS = [
-    *"jkhlgGnNmfzeabotyxsSArpTP/:1234?",
+    *"jkhlgGnNmfzeabotyxsSArpTP/:1234?iw",
     *("enter", "escape", "backspace", "tab", "shift+tab", "up", "down", "left", "right", "home", "end"),
     *("pageup", "pagedown", "ctrl+d", "ctrl+u", "ctrl+x", "ctrl+s", "ctrl+k", "space", "R", "[", "x"),
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.segment import Segment
-from rich.style import Style
 from rich.text import Text
 from textual import events
 from textual.binding import BindingType
@@ -16,36 +15,14 @@ from textual.strip import Strip
 
 from headtorch.core.records import HeadId
 from headtorch.tui.keymap import bindings
-from headtorch.tui.palette import STEPS
-from headtorch.tui.panes.figures import figure, fixed, percent, signed
 from headtorch.tui.panes.flow import flow, segments
 from headtorch.tui.panes.head_cells import WIDTHS, cells
+from headtorch.tui.panes.head_facts import facts_of, scale, status
+from headtorch.tui.panes.head_help import HELP
 from headtorch.tui.panes.head_view import HeadView, head_view
 from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.rows import Rows
-
-HELP = """\
-Each cell is an attention head: its layer at the left, the last layer at the top, its number above. Amber adds to the \
-neuron, blue (with −) takes away, · is next to nothing (under 6 % of the strongest). × cannot feed the neuron. An \
-underlined head is active on some prompts and not on others: worth explaining. Without colours +1 to +4 and −1 to −4 \
-say sign and strength, in narrow cells 1 to 4 and a to d.
-
-direct attribution: A(h) = ⟨o_h, w_in⟩ / σ, what the head's output adds to the neuron's pre-activation, in its units.
-removal effect (models with gated MLPs): how much the activation falls when the head's part is taken away.
-⟨o, w⟩ (a study by the paper's score): the same as direct attribution, not divided by σ.
-
-Below the grid: the head's number, of the whole pre-activation (gated: activation); its share of the sum over heads; \
-role: how well its attention agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token \
-(looks at earlier copies of the token), induction (at what followed them). β is the share of the neuron's variation on \
-random positions that the head explains; at random: its mean ± standard deviation there; removal: the change of the \
-activation that the head's part makes.
-
-Σ is the sum of all parts of the pre-activation: heads, embedding, positions, MLPs, biases. A gated neuron has one for \
-its gate and one for its up. error: |Σ − pre-activation| / Σ|parts|, the largest of the prompts.
-
-Keys: hjkl or arrows move, g and G go to the top and the bottom layer, s to the next strongest head, p shows the \
-selected prompt only or all, Enter opens the head's explanation."""
 
 _STATUS_LINES = 4
 _EMPTY = "{0}: not attributed yet."
@@ -115,7 +92,7 @@ class HeadsPane(Rows, can_focus=True):
         """The cursor's head and its numbers on one line."""
         if self._view is None or self.cursor is None:
             return ""
-        about = "; ".join(piece.plain for piece in self._facts(self._view, self.cursor))
+        about = "; ".join(piece.plain for piece in facts_of(self._view, self.cursor, self.palette))
         return f"{self._view.neuron}: {about} ({self._view.measure}, {self._view.scope})"
 
     def _title(self) -> None:
@@ -264,47 +241,13 @@ class HeadsPane(Rows, can_focus=True):
         if self._below is None:
             assert self._view is not None
             dot = Text(" · ", style=self.palette.style("quiet"))
-            facts = [line for part in self._status(self._view) for line in flow(part, width, dot, indent=1)]
+            parts = status(self._view, self.cursor, self.palette)
+            facts = [line for part in parts for line in flow(part, width, dot, indent=1)]
             height, spare = self._below_height, self.size.height - 1 - self._rows
-            lines = facts if height < 3 else [self._scale(self._view), *facts]
+            above = scale(self._view, self.palette, width, narrow=self._cell == 1, plain=self._plain)
+            lines = facts if height < 3 else [above, *facts]
             self._below = ([Text(), *lines] if spare > len(lines) else lines)[: max(0, spare)]
         return self._below
-
-    def _scale(self, view: HeadView) -> Text:
-        """What the colours stand for, with the number at their ends."""
-        end, quiet = figure(view.strongest), self.palette.style("quiet")
-        text = Text(f" −{end} " if view.strongest else " ", style=quiet)
-        if self._plain:
-            text.append("dcba · 1234" if self._cell == 1 else "−4 … −1 · +1 … +4")
-        else:
-            wide = 2 if 2 * STEPS + 2 * len(end) + 5 <= self.size.width else 1
-            for step in range(STEPS):
-                share = (step + 0.5 - STEPS / 2) / (STEPS / 2)
-                text.append(" " * wide, Style(bgcolor=self.palette.signed_heat(share).bgcolor))
-        return text.append(f" +{end}" if view.strongest else "")
-
-    # the facts below the grid
-
-    def _status(self, view: HeadView) -> list[list[Text]]:
-        if self.cursor is None or self.cursor.layer >= view.facts.n_layers or self.cursor.index >= view.facts.n_heads:
-            return [self._quiet(view.parts)]
-        if reason := view.reason(self.cursor):
-            return [[Text(reason, style=self.palette.style("warning"))]]
-        return [self._facts(view, self.cursor), self._quiet(view.parts)]
-
-    def _facts(self, view: HeadView, head: HeadId) -> list[Text]:
-        bright, text = self.palette.style("bright", bold=True), self.palette.style("text")
-        value = view.value(head)
-        of = f" of {figure(view.total)}" if view.total is not None else ""
-        facts = [Text.assemble((str(head), bright), (f" {signed(value)}{of}", text))]
-        if value is not None and abs(view.all_heads) > 1e-9:
-            facts.append(Text(f"{percent(value / view.all_heads)} of heads", style=text))
-        for name, agreement in view.roles_of(head):
-            facts.append(Text(f"role: {name} {fixed(agreement)}", style=bright))
-        return facts + self._quiet(_aside(view, head))
-
-    def _quiet(self, words: list[str]) -> list[Text]:
-        return [Text(word, style=self.palette.style("quiet")) for word in words]
 
     def notify_style_update(self) -> None:
         """Another theme: the facts hold its colours."""
@@ -405,15 +348,3 @@ def _scrolled(first: int, wanted: int, fit: int, count: int) -> int:
     """Where to begin so that `wanted` is among the `fit` shown, as near to `first` as it goes."""
     first = min(first, wanted) if wanted < first + fit else wanted - fit + 1
     return max(0, min(first, count - fit))
-
-
-def _aside(view: HeadView, head: HeadId) -> list[str]:
-    summary = view.summaries.get(head)
-    if summary is None:
-        return []
-    words = [f"β {fixed(summary.beta)}"] if summary.beta is not None else []
-    if summary.baseline_mean is not None:
-        words.append(f"at random {signed(summary.baseline_mean)} ± {figure(summary.baseline_sd)}")
-    if summary.mean_removal is not None and view.measure != "removal effect" and not view.one_prompt:
-        words.append(f"removal {signed(summary.mean_removal)}")
-    return words

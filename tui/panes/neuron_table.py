@@ -121,8 +121,9 @@ class NeuronTable:
             if validity is not None:
                 self.P[row], self.valid[row] = validity.next_share, validity.valid
         scores: dict[NeuronId, list[float]] = {}
+        own = state.settings.explainer_name if state.settings is not None else "rules"
         for score in state.scores.values():
-            if score.e is not None:
+            if score.e is not None and score.explainer == own:
                 scores.setdefault(score.neuron, []).append(score.e)
         for neuron, row in members.items():
             if mine := scores.get(neuron):

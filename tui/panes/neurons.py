@@ -29,7 +29,8 @@ z: how many standard deviations c stands above the rest of the vocabulary.
 kind: pred(iction), supp(ression), entr(opy) by the shape of its effect on all tokens; · ordinary.
 P: how often the token really comes next where the neuron fires most. ✓: valid, P is at least 0.5 and 20 times what is \
 usual in the corpus.
-E: median score of the explanations of its heads on unseen prompts; 0.5 is chance. best: the highest. n: heads scored.
+E: median score of its heads' explanations on unseen prompts, those of the study's own explainer; 0.5 is chance. \
+best: the highest. n: heads scored.
 ★: bookmark. ~: random neuron of the baseline. +: looked at by name. ◆: one of the study's, among all of the layers.
 · means not measured. Narrow panes leave columns out; the one sorted by is always there.
 

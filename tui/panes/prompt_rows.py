@@ -10,7 +10,8 @@ from rich.cells import cell_len
 from headtorch.core.engine.protocol import Shading
 from headtorch.core.records import HeadActivity, Prompt
 from headtorch.core.text import visible
-from headtorch.tui.session import Session, ShadingMode
+from headtorch.tui.selection import ShadingMode
+from headtorch.tui.session import Session
 
 FIRST = "⊢"  # the model's own first token
 

@@ -15,7 +15,8 @@ from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.prompt_rows import PromptRow, PromptRows, prompt_rows
-from headtorch.tui.session import Session, ShadingMode
+from headtorch.tui.selection import ShadingMode
+from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.cells import Piece, crop, fit, number
 from headtorch.tui.widgets.lines import Lines
@@ -31,14 +32,14 @@ there, whatever comes next.
 The number in front is the activation on the tokens kept. ↓: drawn from a lower bin of the activation histogram, where \
 the neuron fires less or not at all; such prompts give a head that is otherwise always active something to miss.
 ●: the selected head is active there, ○: it is not. ▼ and ▽ say the same of a head that lowers the neuron.
-⊢ is the model's own first token. … stands for text that is cut off; h and l shift it.
+⊢ is the model's own first token. … stands for text that is cut off.
 
-Shading (m): by the neuron's activation on every token, as a share of its largest on these prompts; by what the \
+Shading: by the neuron's activation on every token, as a share of its largest on these prompts; by what the \
 selected head took from each token (sources: warm raises the neuron, cold lowers it), as a share of the largest on \
 these prompts; or by the head's attention in the same way. First tokens do not count for the largest, \
 since heads rest on them.
 The strongest token of a prompt is bold and underlined.
-f shows whole contexts instead of the tokens kept. "6 of 212 tok": 6 tokens are enough to keep the activation.
+Shown are the tokens kept, or whole contexts. "6 of 212 tok": 6 tokens are enough to keep the activation.
 explain, score: the half that the prompt's document belongs to; explanations are found on one and tested on the other.
 so far: the scan goes on, and better prompts may come."""
 

@@ -11,7 +11,7 @@ from headtorch.core.errors import HeadtorchError, InputError
 from headtorch.core.model.addresses import parse_layers
 from headtorch.core.model.preview import ModelPreview
 from headtorch.core.model.tokens_at_hand import TokensAtHand
-from headtorch.core.settings import Settings
+from headtorch.core.settings import LlmSettings, Settings
 from headtorch.core.text import visible_token
 from headtorch.tui.cli.workspaces import anchored
 from headtorch.tui.remembered import Choices
@@ -49,7 +49,12 @@ def layers_named(spec: str, preset: str, preview: ModelPreview) -> list[int]:
     return parse_layers("last:5" if preset == "paper" else spec, preview.n_layers)
 
 
-def ask(choices: Choices, preview: ModelPreview | HeadtorchError | None, tokens: TokensAtHand | None) -> Settings:
+def ask(
+    choices: Choices,
+    preview: ModelPreview | HeadtorchError | None,
+    tokens: TokensAtHand | None,
+    llm: LlmSettings | None = None,
+) -> Settings:
     """The settings of the study: those that `headtorch run` would make of the same choices.
 
     Raises InputError for what can be told wrong without loading the model.
@@ -65,6 +70,7 @@ def ask(choices: Choices, preview: ModelPreview | HeadtorchError | None, tokens:
             problem = token_problem(token, tokens)
             if problem is not None:
                 raise InputError(problem)
+    by_model = choices.explainer == "llm" and llm is not None
     asked = Settings(
         model=anchored(choices.model.strip()),
         corpus=anchored(choices.corpus.strip()),
@@ -74,6 +80,8 @@ def ask(choices: Choices, preview: ModelPreview | HeadtorchError | None, tokens:
         random_neurons=DEFAULT_RANDOM,
         context=256,
         top_k=128,
+        explainer="llm" if by_model else "rules",
+        llm=llm if by_model else None,
     )
     return paper_settings(asked) if choices.preset == "paper" else asked
 

@@ -30,8 +30,7 @@ HELP = """\
 The document of the prompt, in the model's tokens. Each is shaded by the neuron's activation there, as a share of its
 largest in this document; tokens without shade were not measured.
 ◆ marks the line of the prompt, ◇ lines with other places where the activation is at least half of the largest. Those
-tokens are underlined, the prompt's is bold too. n and p go from place to place.
-y copies the paragraph under the cursor."""
+tokens are underlined, the prompt's is bold too."""
 
 
 class DocumentLines(Lines):

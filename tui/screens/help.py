@@ -18,7 +18,7 @@ from textual.widget import Widget
 from textual.widgets import Static
 
 from headtorch.core.text import visible
-from headtorch.tui.keymap import COMMANDS, bindings
+from headtorch.tui.keymap import COMMANDS, bindings, key_of
 from headtorch.tui.keys import key_names
 from headtorch.tui.palette import CAVE, Palette
 
@@ -71,8 +71,10 @@ class HelpScreen(ModalScreen[None]):
 
     def on_mount(self) -> None:
         """Say what it is and how to leave."""
+        keymap = self.app._keymap
+        scroll = f"{key_of('help.down', keymap)} {key_of('help.up', keymap)}"
         self._scroll.border_title = Content(visible(self._title))
-        self._scroll.border_subtitle = Content("j k scroll · esc closes")
+        self._scroll.border_subtitle = Content(f"{scroll} scroll · {key_of('help.close', keymap)} closes")
 
     @property
     def _scroll(self) -> VerticalScroll:

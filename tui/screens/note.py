@@ -11,7 +11,7 @@ from textual.content import Content
 from textual.screen import ModalScreen
 
 from headtorch.core.text import visible
-from headtorch.tui.keymap import bindings
+from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.widgets.area import Area
 
 
@@ -42,7 +42,7 @@ class NoteScreen(ModalScreen["str | None"]):
         """The end of the text is where one goes on."""
         box, area = self.query_one(Vertical), self.query_one(Area)
         box.border_title = Content(visible(f"Note on {self._subject}"))
-        box.border_subtitle = Content("esc saves and closes")
+        box.border_subtitle = Content(f"{key_of('note.save', self.app._keymap)} saves and closes")
         area.focus()
         area.move_cursor(area.document.end)
         self._shown = area.text

@@ -22,7 +22,8 @@ from headtorch.core.errors import AddressError, HeadtorchError, InputError
 from headtorch.core.model.preview import ModelPreview
 from headtorch.core.model.tokens_at_hand import TokensAtHand
 from headtorch.core.text import visible, visible_token
-from headtorch.tui.keymap import bindings
+from headtorch.tui.keymap import bindings, key_of
+from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.picking import gather
 from headtorch.tui.picking.card import card
@@ -48,15 +49,17 @@ from headtorch.tui.widgets.lines import Lines
 
 __all__ = ["PickResult", "PickScreen"]
 
-FIELDS = ("model", "models", "corpus", "corpora", "token", "layers", "preset", "device", "studies")  # in tab's order
+FIELDS = ("model", "models", "corpus", "corpora", "token", "layers", "preset", "explainer", "device", "studies")
+EXPLAINERS = ("rules", "llm")
 LISTS = {"models": "model", "corpora": "corpus"}  # a list, and the field that it fills
 WIDE, TALL = 100, 30  # from which on the form and the lists stand side by side
 PAUSE = 0.25  # seconds without a key before a name that is being typed is looked up
 HELP = (
     "Type a model (demo, a Hugging Face id, a folder), a corpus (sotu, a file, folder or glob, hf:name) and tokens, or "
-    "take a model and a corpus from the lists with enter. The space in front of a token counts and is shown as ·; "
+    "take a model and a corpus from the lists. The space in front of a token counts and is shown as ·; "
     "commas separate several tokens, and \\, is a comma itself. Without a token the neurons are studied that promote "
-    "any token most. Enter starts; in the list of studies it reopens one."
+    "any token most. A line of the list of studies reopens that one. The explainer can be chosen where the table "
+    "[explainer] of config.toml names a language model; what it may cost is asked before it begins."
 )
 
 
@@ -114,6 +117,11 @@ class PickScreen(Screen[PickResult | None]):
                     yield Static(id="said")
                     yield _field("layers", Entry(first.layers, "all, last:5, 0-3 or 2,5", id="layers"))
                     yield _field("preset", Choice(PRESETS, first.preset, id="preset"))
+                    explainer = Choice(EXPLAINERS, first.explainer if self.model.llm else "rules", id="explainer")
+                    explainer.about = f"llm: {self.model.llm.model}" if self.model.llm else ""
+                    field = _field("explains", explainer)
+                    field.display = self.model.llm is not None
+                    yield field
                     yield _field("device", Choice(["auto", "cpu"], first.device, id="device"))
                     yield Static(id="problem")
                 yield Static(id="card", classes="pane")
@@ -129,7 +137,7 @@ class PickScreen(Screen[PickResult | None]):
         for name, title in (titles | {"studies": "Studies"}).items():
             self.query_one(f"#{name}").border_title = Content(title)
             self.query_one(f"#{name}").add_class("pane")
-        self.query_one("#form").border_subtitle = Content("⏎ start")
+        self.query_one("#form").border_subtitle = Content(f"{key_of('pick.start', self.app._keymap)} start")
         plate = Text(" headtorch ", self.palette.style("background", on="lamp", bold=True))
         self.query_one("#plate", Static).update(
             plate.append("  new study", self.palette.style("quiet", on="background"))
@@ -145,6 +153,11 @@ class PickScreen(Screen[PickResult | None]):
     def palette(self) -> Palette:
         """The colours of the present theme."""
         return getattr(self.app, "palette", CAVE)
+
+    @property
+    def model(self) -> LanguageModel:
+        """The language model that the user's settings name, if any."""
+        return getattr(self.app, "model", None) or LanguageModel()
 
     def _first_choices(self) -> Choices:
         """The last choices, or what the user's settings say."""
@@ -169,6 +182,7 @@ class PickScreen(Screen[PickResult | None]):
             tokens=read_tokens(self.query_one("#token", Entry).value),
             layers=self._text("layers"),
             preset=self.query_one("#preset", Choice).value,
+            explainer=self.query_one("#explainer", Choice).value,
             device=self.query_one("#device", Choice).value,
         )
 
@@ -304,8 +318,9 @@ class PickScreen(Screen[PickResult | None]):
     def action_next_field(self, step: int) -> None:
         """Round the fields and lists."""
         now = self.focused.id if self.focused is not None else None
-        at = FIELDS.index(now) if now in FIELDS else -step
-        self._go(FIELDS[(at + step) % len(FIELDS)])
+        fields = [name for name in FIELDS if name != "explainer" or self.model.llm is not None]
+        at = fields.index(now) if now in fields else -step
+        self._go(fields[(at + step) % len(fields)])
 
     def _go(self, name: str) -> None:
         self._arrange(name)
@@ -388,7 +403,7 @@ class PickScreen(Screen[PickResult | None]):
         now, facts = self.choices(), self._facts
         tokens = facts.tokens if facts is not None and isinstance(facts.tokens, TokensAtHand) else None
         try:
-            settings = ask(now, facts.preview if facts is not None else None, tokens)
+            settings = ask(now, facts.preview if facts is not None else None, tokens, self.model.llm)
         except HeadtorchError as error:
             self._problem(str(error))
             return

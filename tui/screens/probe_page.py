@@ -13,7 +13,7 @@ from headtorch.core.records import HeadId
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.figures import MISSING, figure, fixed, signed, small
-from headtorch.tui.session import ShadingMode
+from headtorch.tui.selection import ShadingMode
 
 SIDE_BY_SIDE = 72  # columns from which on heads and next tokens stand beside each other
 HEADS_SHOWN, TOKENS_SHOWN, PEAKS, CHANGED_HEADS = 6, 8, 4, 3

@@ -76,12 +76,12 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
     def on_mount(self) -> None:
         """The line is ready at once."""
         self.query_one(Entry).focus()
-        self.query_one("#problem").display = False
+        self.say_problem("")
         self._suggest_for(self._initial)
 
     def on_input_changed(self, event: Input.Changed) -> None:
         """New text: other suggestions, no problem yet."""
-        self.query_one("#problem").display = False
+        self.say_problem("")
         self._suggest_for(event.value)
         self.changed(event.value)
 
@@ -91,9 +91,13 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
         try:
             self.dismiss(self.read_line(text))
         except InputError as error:
-            problem = self.query_one("#problem", Static)
-            problem.update(Text(f"✗ {visible(str(error))}"))
-            problem.display = True
+            self.say_problem(str(error))
+
+    def say_problem(self, sentence: str) -> None:
+        """What is wrong with the text, above the line; empty where nothing is."""
+        shown = self.query_one("#problem", Static)
+        shown.display = bool(sentence)
+        shown.update(Text(f"✗ {visible(sentence)}"))
 
     def action_cancel(self) -> None:
         """Esc."""

@@ -23,7 +23,7 @@ from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.screens.probe_page import ProbePage
-from headtorch.tui.session import SHADING_MODES, ShadingMode
+from headtorch.tui.selection import SHADING_MODES, ShadingMode
 from headtorch.tui.widgets.area import Area
 
 PAUSE = 0.7  # seconds without a key after which the text is tried

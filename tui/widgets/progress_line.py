@@ -12,13 +12,16 @@ from headtorch.core.engine.protocol import (
     FindHeadRoles,
     ListNeurons,
     OpenStudy,
+    PlanCalls,
     ProbeText,
     ReadDocument,
     VisitNeuron,
 )
 from headtorch.core.events import STAGES, Progress
+from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.session import Session
+from headtorch.tui.spending import count, spent
 
 
 class ProgressLine(Widget):
@@ -30,6 +33,7 @@ class ProgressLine(Widget):
         super().__init__()
         self._shown: tuple[object, ...] = ()
         self._progress: Progress | None = None
+        self._spent = ""
         self._words = ""
         self._alarm = False
 
@@ -37,9 +41,12 @@ class ProgressLine(Widget):
         """Draw what the session holds now, where it differs; `alarm` is said instead of everything else."""
         progress = session.progress if alarm is None and session.requests.is_waiting(OpenStudy) else None
         words = alarm or (words_for(session) if progress is None else "")
-        shown = (words, alarm is not None, progress)
+        spending = session.heard.spending
+        spent_now = "" if progress is None or spending is None else spent(spending)
+        shown = (words, alarm is not None, progress, spent_now)
         if shown != self._shown:
             self._shown, self._progress, self._words, self._alarm = shown, progress, words, alarm is not None
+            self._spent = spent_now
             self.refresh()
 
     def render_line(self, y: int) -> Strip:
@@ -47,7 +54,7 @@ class ProgressLine(Widget):
         width = self.size.width
         palette: Palette = getattr(self.app, "palette", CAVE)
         if self._progress is not None:
-            line = bar(self._progress, width, palette)
+            line = bar(self._progress, width, palette, self._spent)
         else:
             line = Text(f" {self._words}", style=palette.style("warning" if self._alarm else "quiet"))
         line.truncate(width, overflow="ellipsis")
@@ -55,8 +62,8 @@ class ProgressLine(Widget):
         return strip.extend_cell_length(width).crop(0, width).apply_style(self.rich_style)
 
 
-def bar(progress: Progress, width: int, palette: Palette) -> Text:
-    """`scan ━━━━───── 61 %  1.2 M tokens/s  0:14 left`; without a total only what is done."""
+def bar(progress: Progress, width: int, palette: Palette, spent_now: str = "") -> Text:
+    """`scan ━━━━───── 61 %  1.2 M tokens/s  0:14 left`; without a total only what is done. Then what was spent."""
     stage = f" {progress.stage}  "
     numbers = ""
     if progress.total:
@@ -67,6 +74,7 @@ def bar(progress: Progress, width: int, palette: Palette) -> Text:
         numbers += f"   {short_count(progress.rate)} {progress.unit}/s"
     if progress.seconds_left is not None:
         numbers += f"   {clock(progress.seconds_left)} left"
+    numbers += f"   {spent_now}" if spent_now else ""
     room = max(0, min(width - len(stage) - len(numbers) - 2, 76))
     full = int(room * progress.done / progress.total) if progress.total else 0
     return Text.assemble(
@@ -81,12 +89,16 @@ def words_for(session: Session) -> str:
     """What is waited for, or how the study stands."""
     for kind, words in _WAITING.items():
         if session.requests.is_waiting(kind):
-            return words
-    state = session.state
+            spending = session.heard.spending if kind is ExplainHead else None
+            stops = f"   {session.key('workbench.stop')} stops"
+            return words if spending is None else f"{words}   {spent(spending)}{stops}"
+    state, again = session.state, session.key("workbench.restart-engine")
     if not session.ready and any(isinstance(request, OpenStudy) for request, _ in session.requests.failed):
-        return "The study is not open in the engine; R tries again."
+        return f"The study is not open in the engine; {again} tries again."
     if state.settings is None:
         return ""
+    if missing := heads_unanswered(state):
+        return f"{count(missing, 'head')} without an answer of the language model; {again} asks again."
     if state.finished is not None:
         return "The study is finished."
     done = sum(state.is_done(stage) for stage in STAGES if stage != "report")
@@ -96,6 +108,7 @@ def words_for(session: Session) -> str:
 _WAITING: dict[type, str] = {
     OpenStudy: "Loading the model …",
     VisitNeuron: "Looking the neuron up …",
+    PlanCalls: "Counting the calls …",
     ExplainHead: "Explaining the head …",
     AblateHead: "Taking the head away …",
     ReadDocument: "Reading the document …",

@@ -43,7 +43,8 @@ def ablation(session: Session, width: int, palette: Palette) -> list[Text]:
     if failed := failure(session, AblateHead, neuron, head):
         lines += paragraph(f"The ablation failed: {failed}", width, palette.style("warning"))
     if not lines:
-        reason = nothing_yet(session, neuron, head) or f"{head} has not been taken away yet: press a."
+        key = session.key("workbench.ablate")
+        reason = nothing_yet(session, neuron, head) or f"{head} has not been taken away yet: {key} does it."
         lines += paragraph(reason, width, palette.style("quiet"))
     return lines
 

@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from headtorch.core.records import HeadId, NeuronId, Score
+from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.text import visible
+from headtorch.tui.explaining import shown_explainer
 from headtorch.tui.palette import Palette
-from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, context_line, title
+from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, context_line, fact, title
+from headtorch.tui.panes.detail.judged import NEITHER, WRONG, Judged, judged_of
 from headtorch.tui.panes.detail.labels import Labels, direct_of, labels_of
 from headtorch.tui.panes.detail.unexplained import nothing_yet
 from headtorch.tui.panes.figures import fixed
@@ -18,7 +21,6 @@ from headtorch.tui.panes.flow import flow, paragraph
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
-RIGHT, WRONG = "✓", "✗"
 _WIDE, _NARROW = 78, 56  # columns from which on there is room for the half, and for the activation
 
 
@@ -30,9 +32,10 @@ def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
     labels = labels_of(session, neuron, head)
     if labels is None:
         return _unlabelled(session, neuron, head, width, palette)
-    said = session.explanation()
-    verdicts = verdicts_of(labels, said[1] if said is not None else None)
-    lines: list[Text] = []
+    who = shown_explainer(session)
+    judged = judged_of(session, neuron, head, who, labels) if who is not None else None
+    verdicts = judged.marks if judged is not None else [""] * len(labels.active)
+    lines = _whose(who, judged, width, palette) if who is not None and judged is not None and judged.whole else []
     for wanted in (True, False):
         mine = [i for i, active in enumerate(labels.active) if active == wanted]
         mark, name = (ACTIVE, "active") if wanted else (INACTIVE, "inactive")
@@ -57,25 +60,11 @@ def _unlabelled(session: Session, neuron: NeuronId, head: HeadId, width: int, pa
     return [*lines, Text(), *_lines(session, labels, range(len(prompts)), [""] * len(prompts), width, palette)]
 
 
-def verdicts_of(labels: Labels, score: Score | None) -> list[str]:
-    """✗ where the explanation was wrong, ✓ where it was right, empty where it was not asked or that is not known.
-
-    A score says which prompts were judged wrongly; the others of its half were right only if all were judged.
-    """
-    if score is None:
-        return [""] * len(labels.prompts)
-    wrong = {*score.wrong_active, *score.wrong_inactive}
-    halves = [prompt.half == "score" for prompt in labels.prompts]
-    judged = {True: score.n_active, False: score.n_inactive}
-    all_judged = {
-        kind: score.e is not None
-        and sum(half and active == kind for half, active in zip(halves, labels.active, strict=True)) == judged[kind]
-        for kind in (True, False)
-    }
-    return [
-        WRONG if i in wrong else RIGHT if half and all_judged[active] else ""
-        for i, (half, active) in enumerate(zip(halves, labels.active, strict=True))
-    ]
+def _whose(name: str, judged: Judged, width: int, palette: Palette) -> list[Text]:
+    """Whose words were judged, by whom, and what came of it."""
+    facts = [fact("verdicts on", visible(name), palette)]
+    facts += [fact("by", judged.judge, palette)] if judged.judge else []
+    return [*flow([*facts, fact("", judged.in_words(), palette)], width), Text()]
 
 
 def _lines(
@@ -99,7 +88,8 @@ def _line(session: Session, labels: Labels, index: int, verdict: str, width: int
     half = "lower, " if prompt.bin is not None else ""
     if width >= _WIDE:
         text.append(f"  {half + prompt.half:<14}"[:16], quiet)
-    mark = palette.style("warning" if verdict == WRONG else "text", bold=verdict == WRONG)
+    missed = verdict in (WRONG, NEITHER)
+    mark = palette.style("warning" if missed else "text", bold=missed)
     text.append((verdict or " ").center(3), mark)
     text.append(" ")
     return text.append_text(context_line(prompt, width - text.cell_len, palette))

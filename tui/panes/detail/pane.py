@@ -15,6 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from headtorch.tui.explaining import explainers
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation import ablation
@@ -77,7 +78,9 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         self._session = session
         neuron, head = session.selection.neuron, session.selection.head
         name = f"{head} on {neuron}" if head is not None else str(neuron or "")
-        self.set_titles(f"4 {name}" if name else "4 Detail", "")
+        several = self.tab in ("Explanation", "Evidence") and len(explainers(session)) > 1
+        other = f"{session.key('workbench.explainer')} next explainer" if several else ""
+        self.set_titles(f"4 {name}" if name else "4 Detail", other)
         self._fill()
         if self._subject != (neuron, head):
             self._subject = (neuron, head)
@@ -87,7 +90,8 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         """Show another tab, from its first line."""
         if tab != self.tab:
             self.tab = tab
-            self._fill()
+            if self._session is not None:
+                self.show(self._session)
             self.scroll_to(y=0, animate=False)
             self.post_message(self.TabChanged(self, tab))
 

@@ -53,21 +53,21 @@ def why_unexplained(session: Session, neuron: NeuronId, head: HeadId) -> str:
     """One or two sentences on a head that has no explanation."""
     if reason := nothing_yet(session, neuron, head):
         return reason
-    event = session.state.activity.get(neuron)
+    event, key = session.state.activity.get(neuron), session.key("workbench.explain")
     if event is None:
         return "On which prompts the head is active is not decided yet."
     labels = labels_of(session, neuron, head)
     if labels is None:
         return (
             f"Not explained. Of {event.eligible} heads {event.never_active} are never active, {event.always_active} "
-            f"nearly always, and {event.explainable} have a contrast. Press e to explain this one."
+            f"nearly always, and {event.explainable} have a contrast. {key} explains this one."
         )
     active, count = labels.share_explaining()
     share = f"{active} of the {count} prompts to explain from"
     if not any(labels.active):
         return "Never active on this neuron's prompts: it stays within its range on random text. Nothing to explain."
     if count and active > HIGH * count and not any(prompt.bin is not None for prompt in labels.prompts):
-        return f"Active on {share}: too nearly always for a contrast. Press e to explain it all the same."
+        return f"Active on {share}: too nearly always for a contrast. {key} explains it all the same."
     if count and active < LOW * count:
-        return f"Active on only {share}: too rarely to learn from. Press e to explain it all the same."
-    return f"Active on {share}. Not explained yet: press e."
+        return f"Active on only {share}: too rarely to learn from. {key} explains it all the same."
+    return f"Active on {share}. Not explained yet: {key} does it."

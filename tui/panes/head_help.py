@@ -1,0 +1,22 @@
+"""What the grid of heads and the numbers below it mean."""
+
+from __future__ import annotations
+
+HELP = """\
+Each cell is an attention head: its layer at the left, the last layer at the top, its number above. Amber adds to the \
+neuron, blue (with −) takes away, · is next to nothing (under 6 % of the strongest). × cannot feed the neuron. An \
+underlined head is active on some prompts and not on others: worth explaining. Without colours +1 to +4 and −1 to −4 \
+say sign and strength, in narrow cells 1 to 4 and a to d.
+
+direct attribution: A(h) = ⟨o_h, w_in⟩ / σ, what the head's output adds to the neuron's pre-activation, in its units.
+removal effect (models with gated MLPs): how much the activation falls when the head's part is taken away.
+⟨o, w⟩ (a study by the paper's score): the same as direct attribution, not divided by σ.
+
+Below the grid: the head's number, of the whole pre-activation (gated: activation); its share of the sum over heads; \
+role: how well its attention agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token \
+(looks at earlier copies of the token), induction (at what followed them). β is the share of the neuron's variation on \
+random positions that the head explains; at random: its mean ± standard deviation there; removal: the change of the \
+activation that the head's part makes.
+
+Σ is the sum of all parts of the pre-activation: heads, embedding, positions, MLPs, biases. A gated neuron has one for \
+its gate and one for its up. error: |Σ − pre-activation| / Σ|parts|, the largest of the prompts."""
