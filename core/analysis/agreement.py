@@ -37,13 +37,14 @@ def agreements(
     """Agreement of every estimate at hand with the exact effects: neuron by neuron, then over all.
 
     For the pre-activation of a gated neuron `dot` and `direct` are those of its gate, for its activation those of the
-    half rule.
+    half rule. All but the gradient say what a head adds; doubling adds it once more, so that their negatives stand
+    against its effects, which are clean − replaced.
     """
     chosen: list[NeuronId | None] = [*sorted(set(exact.neurons)), None]
     found = []
     for quantity in QUANTITIES:
         effect: Grids = getattr(exact, quantity)
-        for name, values in _estimates(quantity, attribution, betas or {}, gradient).items():
+        for name, values in _estimates(exact, quantity, attribution, betas or {}, gradient).items():
             for neuron in chosen:
                 mine = [i for i, one in enumerate(exact.neurons) if neuron in (None, one)]
                 found.append(agreement(values[mine], effect[mine], name, quantity, neuron))
@@ -52,16 +53,22 @@ def agreements(
 
 
 def _estimates(
-    quantity: Quantity, attribution: Attribution, betas: Mapping[NeuronId, Grid], gradient: Effects | None
+    exact: Effects,
+    quantity: Quantity,
+    attribution: Attribution,
+    betas: Mapping[NeuronId, Grid],
+    gradient: Effects | None,
 ) -> dict[Estimate, Grids]:
     of_gate = attribution.gated and quantity == "pre_activation"
-    found: dict[Estimate, Grids] = {
+    added: dict[Estimate, Grids] = {
         "dot": attribution.dot[:, 0] if of_gate else attribution.without_reads(attribution.dot),
         "direct": attribution.heads[:, 0] if of_gate else attribution.direct,
         "removal": attribution.removal,
     }
     if all(neuron in betas for neuron in attribution.neurons):
-        found["beta"] = np.stack([betas[neuron] for neuron in attribution.neurons])
+        added["beta"] = np.stack([betas[neuron] for neuron in attribution.neurons])
+    sign = -1 if exact.replacement == "double" else 1
+    found: dict[Estimate, Grids] = {name: sign * values for name, values in added.items()}
     if gradient is not None:
         found["gradient"] = getattr(gradient, quantity)
     return found

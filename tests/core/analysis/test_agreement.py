@@ -108,3 +108,17 @@ def test_every_estimate_is_compared_for_each_neuron_and_overall(family: str) -> 
             assert one.spearman == pytest.approx(within)
             assert one.pearson == pytest.approx(pooled, abs=1e-6)
     assert {one.estimate for one in agreements(exact, attribution)} == {"dot", "direct", "removal"}
+
+
+def test_what_a_head_adds_is_compared_with_the_negative_effect_of_adding_it_again() -> None:
+    model = tiny_model("gpt2")
+    rows, neurons = ragged_rows(model, 3), [NeuronId(2, 3)] * 3
+    doubled, attribution = effects(model, rows, neurons, replacements(model, "double")), attribute(model, rows, neurons)
+    gradient = gradient_estimate(model, rows, neurons, replacements(model, "double"))
+    found = {(one.estimate, one.quantity): one for one in agreements(doubled, attribution, gradient=gradient)}
+    within, pooled = expected(attribution.direct, -doubled.pre_activation)
+    assert found["direct", "pre_activation"].spearman == pytest.approx(within)
+    assert found["direct", "pre_activation"].pearson == pytest.approx(pooled, abs=1e-6)
+    assert found["gradient", "activation"].spearman == pytest.approx(
+        expected(gradient.activation, doubled.activation)[0]
+    )

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -9,7 +11,7 @@ from effect_cases import asked, made, model_of, others_of, plain, stand_ins
 from hf_reference import KINDS
 from naive_effects import neuron_at_end
 from tiny_models import FAMILIES, tiny_model
-from torch import Tensor
+from torch import Tensor, nn
 
 from headtorch.core.analysis.effect_records import effect_records
 from headtorch.core.analysis.effects import Effects, effects
@@ -69,6 +71,24 @@ def test_effects_equal_one_forward_pass_for_each_head_in_every_family(family: st
     assert_naive(family, *MENU[FAMILIES.index(family) % len(MENU)])
     if FAMILIES.index(family) % len(MENU):
         assert_naive(family, "resample", "last")
+
+
+def test_zero_at_all_positions_is_what_value_vectors_of_zero_everywhere_do() -> None:
+    """As Neo, Cohen and Barez ablate a head: here in the fused projection of GPT-2."""
+    model, hf = model_of("gpt2"), plain("gpt2")
+    row, neuron, width, d_head = asked("gpt2")[0][1], NeuronId(2, 4), model.facts.d_model, model.facts.d_head
+    found = effects(model, [row], [neuron], replacements(model, "zero"), where="all")
+    clean = np.array(neuron_at_end(hf, row, neuron, {}))
+    for k, h in [(0, 1), (1, 3), (2, 0)]:
+        mine = slice(2 * width + h * d_head, 2 * width + (h + 1) * d_head)
+
+        def without_values(_module: nn.Module, _inputs: Any, output: Tensor, mine: slice = mine) -> None:
+            output[..., mine] = 0
+
+        handle = hf.transformer.h[k].attn.c_attn.register_forward_hook(without_values)
+        effect = clean - np.array(neuron_at_end(hf, row, neuron, {}))
+        handle.remove()
+        np.testing.assert_allclose((found.activation[0, k, h], found.pre_activation[0, k, h]), effect, atol=1e-4)
 
 
 @pytest.mark.parametrize("family", ["gpt2", "gpt_neox", "gemma2", "olmo2"])
