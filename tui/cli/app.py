@@ -6,12 +6,14 @@ from typing import Annotated
 
 import typer
 
+from headtorch.tui.cli.ablate import ablate
 from headtorch.tui.cli.cache import cache
 from headtorch.tui.cli.config import config
+from headtorch.tui.cli.cooperation import cooperation
 from headtorch.tui.cli.effects import effects
 from headtorch.tui.cli.engine import engine
 from headtorch.tui.cli.explain import explain
-from headtorch.tui.cli.heads import ablate, attribute
+from headtorch.tui.cli.heads import attribute
 from headtorch.tui.cli.index import prompts, scan
 from headtorch.tui.cli.listing import corpora, models, studies
 from headtorch.tui.cli.neurons import neurons
@@ -19,6 +21,7 @@ from headtorch.tui.cli.open import open_study
 from headtorch.tui.cli.prompts_for import prompts_for
 from headtorch.tui.cli.run import run
 from headtorch.tui.cli.score import score
+from headtorch.tui.cli.spectrum import spectrum
 from headtorch.tui.opening import open_workbench
 
 app = typer.Typer(
@@ -60,7 +63,9 @@ for command, summary in (
     (prompts, "Show the prompts that fire a neuron most."),
     (attribute, "Split a pre-activation over heads and more."),
     (effects, "Show what heads really do to a neuron."),
-    (ablate, "Take a head away and see what changes."),
+    (ablate, "Take heads away and see what changes."),
+    (cooperation, "Say whether a neuron's heads cooperate."),
+    (spectrum, "Show head effects over all activations."),
     (explain, "Explain a study's heads by another explainer."),
     (score, "Compute scores again, and compare them."),
     (prompts_for, "Show what a language model would be asked."),

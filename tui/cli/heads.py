@@ -1,8 +1,8 @@
-"""headtorch attribute, ablate: what heads give a neuron, and what becomes of it without them."""
+"""headtorch attribute: what heads give a neuron."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -11,7 +11,7 @@ from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
     from headtorch.core.engine.workspace import Workspace
-    from headtorch.core.records import Ablation, NeuronId, PromptAttribution
+    from headtorch.core.records import NeuronId, PromptAttribution
     from headtorch.core.watch import Watch
 
 Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]
@@ -102,91 +102,3 @@ def _attributions(
     if neuron.layer in workspace.layers and workspace.index_at_hand() is not None:
         betas = {neuron: baselines(model, workspace.random_rows, [neuron], watch=watch).beta[0]}
     return attribution_records(model, rows, attribution, heads=heads, sources=looked_up, betas=betas)
-
-
-def ablate(
-    head: Annotated[str, typer.Option("--head", help="The head, as L2.H4.")],
-    neuron: Neuron,
-    prompt: Text = None,
-    token: Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")] = None,
-    replacement: Annotated[
-        Literal["zero", "mean"], typer.Option(help="zero, or mean: the mean over random positions.")
-    ] = "mean",
-    position: Annotated[
-        Literal["last", "all"], typer.Option(help="last: at the firing position only; all: everywhere.")
-    ] = "last",
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")] = 20,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
-    json: options.Json = False,
-) -> None:
-    """Take a head away and see what becomes of the token and the neuron; all changes are after − before.
-
-    \b
-    Examples:
-      headtorch ablate --head L2.H4 --neuron L3.N412
-      headtorch ablate --head L2.H4 --neuron L3.N412 --prompt "of the United" --replacement zero
-    """
-    from headtorch.core.analysis.lookup import check_feeds
-    from headtorch.core.engine.head_ablation import ablate_on_corpus, ablate_on_text
-    from headtorch.core.records import HeadId
-    from headtorch.tui.cli.output import print_json
-    from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, text_row, workspace_for
-
-    target = HeadId.parse(head)
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top),
-        seed=seed,
-    )
-    with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
-        check_feeds(workspace.model, target, address)
-        token_id = workspace.target_token(address, token)
-        if prompt is not None:
-            row = text_row(workspace, prompt)
-            found = ablate_on_text(workspace, row, address, target, token_id, replacement, position)
-        else:
-            found = ablate_on_corpus(workspace, address, target, token_id, top, replacement, position)
-    if json:
-        print_json(found)
-    else:
-        _print_ablation(found, workspace.model.token_text(token_id))
-
-
-def _print_ablation(found: Ablation, token: str) -> None:
-    from headtorch.core.text import visible_token
-    from headtorch.tui.cli.output import print_note, print_table
-
-    columns = ["n", "Δ log p", "Δ p", "Δ logit", "Δ rank", "Δ activation"]
-    print_table(
-        [("prompts", "left"), *((name, "right") for name in columns)],
-        [
-            (name, g.n, g.delta_log_p, g.delta_p, g.delta_logit, g.delta_rank, g.delta_activation)
-            for name, g in (("head active", found.active), ("head inactive", found.inactive))
-        ],
-        title=f"{found.head} replaced by {'0' if found.replacement == 'zero' else 'its mean'} for {found.neuron}, "
-        f"token {visible_token(token)}",
-    )
-    print_note("Δ: after − before, mean over the prompts, of the token's log probability, probability, logit and rank")
-    if found.ks is not None:
-        print_note(f"Kolmogorov-Smirnov distance of Δ log p, active to inactive: {found.ks:.3f} (p = {found.ks_p:.1e})")

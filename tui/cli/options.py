@@ -41,3 +41,4 @@ MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop b
 MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop before more US dollars than this.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing before calls to a language model; for scripts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Target = Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")]

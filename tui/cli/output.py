@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.cli import send
 
@@ -89,3 +89,8 @@ def cell(value: object) -> str:
     if isinstance(value, float):
         return f"{value:.1e}" if abs(value) < 0.001 and value else f"{value:.3f}"
     return visible(str(value))
+
+
+def with_interval(value: float | None, interval: Interval | None) -> str:
+    """A number for a table with its interval, if there is one, in brackets."""
+    return cell(value) if interval is None else f"{cell(value)} [{cell(interval.low)}, {cell(interval.high)}]"
