@@ -210,6 +210,7 @@ def test_an_explanation_can_be_read_while_it_arrives(so_far: str, shown: str) ->
 def test_reasoning_is_taken_away_wherever_it_stands() -> None:
     assert without_reasoning("a<think>b</think>c<THINK>d</Think>e") == "ace"
     assert without_reasoning("a</think>b</think>c") == "c"
+    assert without_reasoning("a<think>b</think>c</think>d") == "d"
     assert without_reasoning("answer <think>and no end") == "answer"
     assert without_reasoning("analysis of the text") == "analysis of the text"
 
