@@ -26,6 +26,7 @@ from headtorch.core.events import (
     NeuronsFound,
     NeuronVisited,
     PromptsFound,
+    PromptsShaded,
     ReportWritten,
     ScoresAdjusted,
     StageFinished,
@@ -58,7 +59,7 @@ StageOf = tuple[str, NeuronId | None]
 
 @dataclass
 class StudyState:
-    """The fold of a study's durable events. The same event again replaces what the first one said."""
+    """The fold of a study's durable events. The same event again replaces what the first said; only calls add up."""
 
     settings: Settings | None = None
     version: str | None = None  # of the headtorch that wrote last
@@ -72,6 +73,7 @@ class StudyState:
     validity: dict[NeuronId, Validity] = field(default_factory=dict)
     attributed: dict[NeuronId, HeadsAttributed] = field(default_factory=dict)
     activity: dict[NeuronId, HeadActivityFound] = field(default_factory=dict)
+    shaded: dict[NeuronId, PromptsShaded] = field(default_factory=dict)
     explanations: dict[ExplainedHead, Explanation] = field(default_factory=dict)
     judgements: dict[ExplainedHead, Judgement] = field(default_factory=dict)
     scores: dict[ExplainedHead, Score] = field(default_factory=dict)
@@ -109,6 +111,8 @@ class StudyState:
                 self.attributed[neuron] = event
             case HeadActivityFound(neuron=neuron):
                 self.activity[neuron] = event
+            case PromptsShaded(neuron=neuron):
+                self.shaded[neuron] = event
             case HeadExplained(explanation=said):
                 self._explain(said)
             case HeadJudged(judgement=judgement):

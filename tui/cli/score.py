@@ -117,7 +117,7 @@ def _print_comparison(found: Against) -> None:
     names = [visible(found.first), visible(found.second)]
     wide = max(map(len, names))
     for name, line in zip(names, bars(found.first_values, found.second_values), strict=True):
-        write(f"{name:<{wide}}  {line}")
+        write(f"{name:<{wide}}  {line}".rstrip())
     write(f"{'E':>{wide}}  {AXIS}")
     pairs = f" over {seen.first.n_heads} heads" if seen.paired else ""
     print_note(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headtorch.core.events import BaselineCompared, ScoreGroup
-from headtorch.core.records import Interval
+from headtorch.core.records import Explanation, Interval
 from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.report.contents import Finding, Report
 from headtorch.core.study.report.escape import escaped, escaped_token
@@ -113,12 +113,17 @@ def _finding(finding: Finding) -> list[str]:
         str(finding.found.neuron),
         escaped_token(finding.found.token),
         f"{finding.score.head}{suppressing}",
-        escaped(finding.explanation.text),
+        _claim(finding.explanation),
         with_interval(finding.score.e, finding.score.interval),
         f"{finding.score.n_active} + {finding.score.n_inactive}{_lower(finding.score.lower)}",
         small(finding.score.q),
         delta_log_p(ablation) if ablation else "–",
     ]
+
+
+def _claim(said: Explanation) -> str:
+    by = "" if said.explainer == "rules" else f" ({escaped(said.explainer)})"
+    return f"{escaped(said.text)}{by}"
 
 
 def _lower(count: int) -> str:

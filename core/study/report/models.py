@@ -43,7 +43,7 @@ def explainers_compared(found: Sequence[Against]) -> list[str]:
             "neurons."
         )
         first, second = bars(one.first_values, one.second_values)
-        lines.append(f"```\nfirst   {first}\nsecond  {second}\n     E  {AXIS}\n```")
+        lines.append(f"```\nfirst   {first.rstrip()}\nsecond  {second.rstrip()}\n     E  {AXIS}\n```")
     return lines
 
 

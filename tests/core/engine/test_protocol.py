@@ -16,6 +16,7 @@ from headtorch.core.engine.protocol import (
     AblateHead,
     AnyMessage,
     AnyRequest,
+    CallsPlanned,
     Cancel,
     DocumentText,
     EngineReady,
@@ -26,6 +27,7 @@ from headtorch.core.engine.protocol import (
     ListNeurons,
     NeuronList,
     OpenStudy,
+    PlanCalls,
     ProbeText,
     ReadDocument,
     Refused,
@@ -44,8 +46,8 @@ from headtorch.core.engine.protocol import (
 )
 from headtorch.core.errors import InputError
 from headtorch.core.events import Progress
-from headtorch.core.records import HeadId, NeuronId
-from headtorch.core.settings import Settings
+from headtorch.core.records import HeadId, NeuronId, PlannedCalls
+from headtorch.core.settings import LlmAccess, LlmSettings, Price, Settings
 
 NEURON, HEAD = NeuronId(3, 412), HeadId(2, 4)
 HOSTILE = 'line\nend \x1b[31m "quoted" \u202e [bold] 🪔'
@@ -57,6 +59,17 @@ REQUESTS = [
     VisitNeuron(id=3, neuron=NEURON),
     ShadePrompts(id=4, neuron=NEURON, head=HEAD, full=True),
     ExplainHead(id=5, neuron=NEURON, head=HEAD, explainer="me", explanation="re: a\\nb"),
+    PlanCalls(
+        id=11,
+        head=ExplainHead(
+            id=0,
+            neuron=NEURON,
+            head=HEAD,
+            explainer="llm",
+            llm=LlmSettings(model=HOSTILE, temperature=None),
+            access=LlmAccess(max_cost=0.5, prices={HOSTILE: Price(0.5, 2.0)}),
+        ),
+    ),
     AblateHead(id=6, neuron=NEURON, head=HEAD, replacement="zero", position="all"),
     FindHeadRoles(id=7),
     ReadDocument(id=8, document=3, neuron=NEURON),
@@ -75,6 +88,15 @@ MESSAGES = [
     Shading(
         request=4, neuron=NEURON, head=HEAD, full=False, tokens=[[" a"]], activation=[[1e-30]], sources=[[0.5]],
         elsewhere=[0.25], attention=[[1.0]], probability=[0.75],
+    ),
+    CallsPlanned(
+        request=11,
+        plans=[
+            PlannedCalls(
+                model=HOSTILE, base_url="u", calls=3, cached=1, prompt_tokens=9, completion_tokens=4, cost=None
+            )
+        ],
+        examples=[HOSTILE],
     ),
     HeadRoles(request=7, previous_token=[[0.1]], duplicate_token=[[0.2]], induction=[[0.3]]),
     DocumentText(request=8, document=3, title=HOSTILE, tokens=["a"], neuron=NEURON, activation=[None]),

@@ -14,8 +14,17 @@ from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 
 from headtorch.core.errors import StorageError, StudyError
-from headtorch.core.events import AnyEvent, BaselineCompared, ScoreGroup
-from headtorch.core.records import Interval, NeuronId
+from headtorch.core.events import (
+    AnyEvent,
+    BaselineCompared,
+    CallsMade,
+    HeadExplained,
+    HeadJudged,
+    HeadScored,
+    HeadUnanswered,
+    ScoreGroup,
+)
+from headtorch.core.records import HeadId, Interval, Judgement, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, StudyState, fold
 from headtorch.core.study.notes import NoteBook
@@ -175,6 +184,53 @@ def test_the_baseline_shows_both_groups_and_the_difference(asked: Settings, even
     )
     text = to_markdown(build_report("t", asked, fold([*events, compared])))
     assert "0.55 [0.50, 0.60] (median 0.54, n = 30 heads of 19 neurons); difference 0.10 [0.03, 0.17]." in text
+
+
+def asked_of_a_model(events: list[AnyEvent], hostile: str) -> list[AnyEvent]:
+    """What a language model with a hostile name said of one head, and did not say of another."""
+    name = f"llm:{hostile}"
+    said = next(event.explanation for event in events if isinstance(event, HeadExplained))
+    scored = next(event.score for event in events if isinstance(event, HeadScored))
+    neuron, head = said.neuron, said.head
+    better = msgspec.structs.replace(scored, explainer=name, e=0.9, interval=Interval(0.8, 0.95))
+    judgement = Judgement(neuron=neuron, head=head, explainer=name, judge=name, prompts=[], verdicts=[])
+    paid = CallsMade(model=hostile, base_url=hostile, calls=1200, cached=3, unanswered=2, prompt_tokens=250_000,
+                     completion_tokens=9000, cost=None)  # fmt: skip
+    return [
+        HeadExplained(explanation=msgspec.structs.replace(said, explainer=name, text="after owls")),
+        HeadJudged(judgement=judgement),
+        HeadScored(score=better),
+        HeadUnanswered(neuron=neuron, head=HeadId(0, 3), explainer=name, step="explain", reason=f"503 {hostile}"),
+        paid,
+        msgspec.structs.replace(paid, calls=34, cost=None),
+    ]
+
+
+def test_calls_cost_and_heads_without_an_answer_are_told(asked: Settings, events: list[AnyEvent], hostile: str) -> None:
+    markdown = to_markdown(build_report("t", asked, fold([*events, *asked_of_a_model(events, hostile)])))
+    text = " ".join(shown(section(markdown, "## Language models")))
+    assert "1,234 6 4 500,000 18,000 unknown" in text
+    assert "1 head has no explanation or no score" in text and "L3.N412 L0.H3" in text
+    assert f"503 {visible(hostile)}" in text.replace("\xa0", " ")
+    assert "asks again" in text
+    finding = " ".join(shown(section(markdown, "## Findings")))
+    assert f"after owls (llm:{visible(hostile)})" in finding
+
+
+def test_two_explainers_are_compared_on_the_heads_that_both_explain(
+    asked: Settings, events: list[AnyEvent], hostile: str
+) -> None:
+    markdown = to_markdown(build_report("t", asked, fold([*events, *asked_of_a_model(events, hostile)])))
+    text = section(markdown, "## Explainer against explainer")
+    assert "E on 1 heads of 1 next-token neurons differs by +0.20 on average" in text
+    assert "Cliff's delta over the pairs +1.00" in shown(text)[0].replace("’", "'")
+    assert hostile not in markdown and set(leaves(markdown)) <= PLAIN
+    fences = [block.content for block in READER.parse(markdown) if block.type == "fence"]
+    assert len(fences) == 1 and fences[0].count("█") == 2
+
+
+def test_without_a_language_model_the_report_does_not_speak_of_one(report: Report) -> None:
+    assert "Language models" not in to_markdown(report) and "against explainer" not in to_markdown(report)
 
 
 def test_settings_other_than_the_default_are_named(report: Report) -> None:

@@ -7,8 +7,12 @@ import pytest
 
 from headtorch.core.events import (
     AnyEvent,
+    CallsMade,
     DeviceUse,
+    HeadExplained,
+    HeadJudged,
     HeadScored,
+    HeadUnanswered,
     NeuronsFound,
     Progress,
     ScoresAdjusted,
@@ -19,7 +23,7 @@ from headtorch.core.events import (
     decode,
     encode,
 )
-from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.records import HeadId, Judgement, NeuronId
 from headtorch.core.study import StudyState, fold
 
 STATES, RANDOM, HEAD = NeuronId(3, 412), NeuronId(2, 7), HeadId(2, 1)
@@ -80,6 +84,41 @@ def test_a_head_scored_anew_keeps_its_adjusted_p_only_where_its_p_is_the_same(
     other = HeadScored(score=msgspec.structs.replace(scored.score, p=0.5))
     assert state.apply(other).scores[STATES, HEAD, "rules"].q is None
     assert state.apply(adjusted).scores[STATES, HEAD, "rules"].q == 0.02
+
+
+def unanswered(head: HeadId, explainer: str) -> HeadUnanswered:
+    return HeadUnanswered(neuron=STATES, head=head, explainer=explainer, step="explain", reason="It is asleep.")
+
+
+def test_a_head_is_unanswered_until_it_is_answered(state: StudyState, events: list[AnyEvent]) -> None:
+    said = next(event for event in events if isinstance(event, HeadExplained))
+    scored = next(event for event in events if isinstance(event, HeadScored))
+    for answer in (said, scored):
+        state.apply(unanswered(HEAD, "rules")).apply(unanswered(HEAD, "llm:owl"))
+        assert set(state.unanswered) == {(STATES, HEAD, "rules"), (STATES, HEAD, "llm:owl")}
+        assert set(state.apply(answer).unanswered) == {(STATES, HEAD, "llm:owl")}
+    assert state.explainers() == ["rules", "llm:owl"]
+
+
+def test_other_words_make_void_what_was_judged_of_the_old_ones(state: StudyState, events: list[AnyEvent]) -> None:
+    said = next(event for event in events if isinstance(event, HeadExplained)).explanation
+    key = (STATES, HEAD, "rules")
+    judgement = Judgement(neuron=STATES, head=HEAD, explainer="rules", judge="rule", prompts=[0], verdicts=[True])
+    state.apply(HeadJudged(judgement=judgement)).apply(HeadExplained(explanation=said))
+    assert state.judgements[key] == judgement and key in state.scores
+    state.apply(HeadExplained(explanation=msgspec.structs.replace(said, text="something else")))
+    assert key not in state.judgements and key not in state.scores
+
+
+def test_what_was_spent_is_summed_by_model_and_unknown_stays_unknown() -> None:
+    one = CallsMade(model="owl", base_url="u", calls=2, cached=1, unanswered=0, prompt_tokens=10, completion_tokens=4,
+                    cost=0.5)  # fmt: skip
+    other = msgspec.structs.replace(one, model="hawk", cost=None)
+    spent = fold([one, other, one, msgspec.structs.replace(other, cost=1.0, counted=False)]).calls
+    assert spent["u", "owl"] == msgspec.structs.replace(
+        one, calls=4, cached=2, prompt_tokens=20, completion_tokens=8, cost=1.0
+    )
+    assert (spent["u", "hawk"].cost, spent["u", "hawk"].counted) == (None, False)
 
 
 def test_a_resumed_run_knows_what_is_done_for_which_neuron(state: StudyState) -> None:
