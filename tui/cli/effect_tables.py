@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headtorch.core.records import Agreement, HeadEffects
+from headtorch.core.records import Agreement, EstimateError, HeadEffects
 from headtorch.tui.cli.output import print_note, print_table, print_text
 
 if TYPE_CHECKING:
@@ -25,7 +25,8 @@ def print_effects(record: HeadEffects, attribution: Attribution, prompt: int) ->
     """Print the heads with the largest effects on one prompt; `prompt` is its place in the attribution."""
     print_note(f"{record.neuron} on: {''.join(record.tokens)}")
     print_text(f"activation {record.activation:.3f}, pre-activation {record.pre_activation:.3f}")
-    grid = record.effects.pre_activation
+    quantity = _told_by(record)
+    grid = getattr(record.effects, quantity)
     ranked = sorted(
         ((abs(value), k, i) for k, layer in enumerate(grid) for i, value in enumerate(layer) if value is not None),
         key=lambda one: (-one[0], one[1:]),
@@ -33,26 +34,30 @@ def print_effects(record: HeadEffects, attribution: Attribution, prompt: int) ->
     columns = ["effect", "on pre-activation", "direct", "removal"]
     rows: list[list[object]] = []
     for _, k, i in ranked[:TOP_HEADS]:
-        found = [record.effects.activation[k][i], grid[k][i]]
+        found = [record.effects.activation[k][i], record.effects.pre_activation[k][i]]
         said = [float(attribution.direct[prompt, k, i]), float(attribution.removal[prompt, k, i])]
-        estimate = [] if record.estimate is None else [record.estimate.activation[k][i]]
+        estimate = [] if record.estimate is None else [getattr(record.estimate, quantity)[k][i]]
         rows.append([f"L{k}.H{i}", *found, *said, *estimate])
     if record.estimate is not None:
         columns.append("gradient")
     print_table([("head", "left"), *((name, "right") for name in columns)], rows)
     if record.estimate_error is not None:
-        _print_error(record)
+        _print_error(getattr(record.estimate_error, quantity), NAMES.get(quantity, quantity))
     print_text()
 
 
-def _print_error(record: HeadEffects) -> None:
-    assert record.estimate_error is not None
-    error = record.estimate_error.activation
+def _told_by(record: HeadEffects) -> str:
+    """What heads are ranked by: their effect on the activation, or on the pre-activation where it never fires."""
+    fires = any(value for layer in record.effects.activation for value in layer)
+    return "activation" if fires else "pre_activation"
+
+
+def _print_error(error: EstimateError, quantity: str) -> None:
     if error.rms_relative is None or error.max is None:
-        print_note("No head has an effect on the activation, so the gradient estimate has nothing to be compared with.")
+        print_note(f"No head has an effect on the {quantity}, so the gradient has nothing to be compared with.")
     else:
         print_note(
-            f"gradient estimate of the effect on the activation: off by {error.rms_relative:.0%} of the effects' size "
+            f"gradient: estimates the effect on the {quantity}, off by {error.rms_relative:.0%} of the effects' size "
             f"(root mean square over the heads), at most by {error.max:.3f}"
         )
 
