@@ -20,6 +20,7 @@ class FakeChat:
         self.asked: list[Question] = []
         self.batches: list[int] = []
         self.closed = 0
+        self.forgotten: list[Question] = []
 
     def ask(self, questions: Sequence[Question]) -> Generator[tuple[int, Reply], None, None]:
         self.asked += questions
@@ -33,6 +34,9 @@ class FakeChat:
                     yield number, reply
         finally:
             self.closed += 1
+
+    def forget(self, question: Question) -> None:
+        self.forgotten.append(question)
 
 
 def user_text(question: Question) -> str:

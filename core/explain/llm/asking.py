@@ -18,12 +18,19 @@ class Chat(Protocol):
         """(index of the question, reply), in the order that the replies come; closing it cancels what still runs."""
         ...
 
+    def forget(self, question: Question) -> None:
+        """Ask anew the next time: the answer was of no use."""
+        ...
+
 
 class Nobody:
     """A chat that asks nobody: for whoever only wants to know what would be asked."""
 
     def ask(self, questions: Sequence[Question]) -> Generator[tuple[int, Reply], None, None]:
         yield from ()
+
+    def forget(self, question: Question) -> None:
+        """There is nothing to forget."""
 
 
 class Distinct(Generic[T]):

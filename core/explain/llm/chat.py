@@ -69,6 +69,11 @@ class Chat:
             for asked, reply in calls.replies(self._watch.checkpoint):
                 yield from ((place, reply) for place in asked.places)
 
+    def forget(self, question: Question) -> None:
+        """Ask anew the next time: the answer was of no use."""
+        if self._cache is not None:
+            self._cache.forget(question)
+
     def _endpoint(self, base_url: str, max_tokens: int) -> Endpoint:
         where = normal_url(base_url)
         access = self._access

@@ -45,9 +45,11 @@ class LlmExplainer:
             for number, reply in replies:
                 if isinstance(reply, Unanswered) and reply.final:
                     lost = reply
-                for place in distinct.places[number]:
-                    waiting.remove(place)
-                    yield self._read(tasks[place], reply)
+                said = [self._read(tasks[place], reply) for place in distinct.places[number]]
+                if not isinstance(reply, Unanswered) and isinstance(said[0], NoAnswer):
+                    self._chat.forget(distinct.questions[number])
+                waiting.difference_update(distinct.places[number])
+                yield from said
         for place in sorted(waiting):
             yield self._read(tasks[place], lost)
 

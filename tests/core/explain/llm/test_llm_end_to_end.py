@@ -49,3 +49,14 @@ def test_heads_are_explained_and_judged(tmp_path: Path) -> None:
     assert isinstance(found[1], Judgement) and found[1].verdicts == [True, False, False]
     assert isinstance(found[2], NoAnswer) and (found[2].unanswered, found[2].calls) == (1, 2)
     assert again == [found[1]] and server.calls == asked
+
+
+def test_an_answer_without_an_explanation_is_asked_for_again(tmp_path: Path) -> None:
+    said = iter(["I'm sorry, but I can't help with that.", '{"explanation": "Active after an owl."}'])
+    cache = AnswerCache(tmp_path)
+    with ChatServer(lambda request: next(said)) as server:
+        explainer = LlmExplainer(LlmSettings(model="small", base_url=server.base_url), chat(cache=cache))
+        [first], [second], [third] = (list(explainer.explain_all([task(1)])) for _ in range(3))
+        assert server.calls == 2
+    assert isinstance(first, NoAnswer)
+    assert isinstance(second, Explanation) and second == third

@@ -68,6 +68,7 @@ def test_what_is_no_explanation_says_why() -> None:
     assert reasons[1] == "The endpoint did not answer."
     assert "reasoning" in reasons[2]
     assert "declined" in reasons[3] and "sorry" in reasons[3]
+    assert {word for word in replies for one in chat.forgotten if word in user_text(one)} == {"owl2", "owl3"}
 
 
 def test_tasks_that_were_never_asked_get_the_reason_why() -> None:
