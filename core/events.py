@@ -159,6 +159,16 @@ class HeadActivityFound(DurableEvent, frozen=True, kw_only=True):
     lower: list[Prompt] = []  # from lower activation bins, looked at where a head is always active; both halves
 
 
+class PromptsShaded(DurableEvent, frozen=True, kw_only=True):
+    """How the kept tokens of a neuron's strongest prompts light up, and what its heads looked up among them.
+
+    The artefact's arrays are those of `headtorch.core.study.shading`.
+    """
+
+    neuron: NeuronId
+    artefact: str
+
+
 class HeadExplained(DurableEvent, frozen=True, kw_only=True):
     explanation: Explanation
 
@@ -317,6 +327,7 @@ AnyEvent: TypeAlias = (
     | ValidityMeasured
     | HeadsAttributed
     | HeadActivityFound
+    | PromptsShaded
     | HeadExplained
     | HeadJudged
     | HeadUnanswered

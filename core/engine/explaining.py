@@ -9,6 +9,7 @@ from typing import Literal
 import numpy as np
 
 from headtorch.core.analysis.lookup import sources
+from headtorch.core.engine.looked_up import shade
 from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.stages import prompt_rows
 from headtorch.core.engine.workspace import Workspace
@@ -23,7 +24,11 @@ Step = Literal["explain", "score"]
 
 
 def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
-    """What the study's explainer says of every head worth explaining that it has said nothing of yet."""
+    """What the study's explainer says of every head worth explaining that it has said nothing of yet.
+
+    What those heads looked up on the strongest prompts is kept first, for readers who have no model at hand.
+    """
+    yield from shade(study, workspace)
     method = method_of(study.settings, workspace.llm)
     wanted = without_explanation(study.state, method, study.state.explainable())
     yield from workspace.llm.accounted(explain_heads(study, workspace, method, wanted))

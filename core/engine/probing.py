@@ -11,13 +11,14 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from headtorch.core.analysis.activations import activations
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.attribution_records import by_head
 from headtorch.core.analysis.interventions import CLEAN, Edit, Means, edited
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine.protocol import ProbeText, TextProbed, TokenProbability
 from headtorch.core.engine.session import Session
-from headtorch.core.engine.shading import activations, head_sources
+from headtorch.core.engine.shading import head_sources
 from headtorch.core.errors import InputError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId

@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 from jaxtyping import Float
 
+from headtorch.core.analysis.activations import activations
 from headtorch.core.analysis.attribution import attribute
-from headtorch.core.analysis.batching import length_batches, pad_rows
 from headtorch.core.analysis.interventions import CLEAN, readouts
 from headtorch.core.analysis.lookup import lookups
 from headtorch.core.engine.protocol import DocumentText, ReadDocument, ShadePrompts, Shading
@@ -18,8 +18,6 @@ from headtorch.core.errors import InputError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.watch import Watch
-
-BATCH_TOKENS = 4096
 
 
 def shade_prompts(session: Session, request: ShadePrompts) -> Iterator[Shading]:
@@ -79,21 +77,6 @@ def _on_shown(values: Float[np.ndarray, " position"], read: int, shown: int, fir
     if first:
         on[0] = values[0]
     return [float(value) for value in on]
-
-
-def activations(
-    model: LanguageModel, rows: Sequence[Sequence[int]], neuron: NeuronId, watch: Watch
-) -> list[list[float]]:
-    """The neuron's activation on every token of every row."""
-    found: list[list[float]] = [[] for _ in rows]
-    for batch in length_batches([len(row) for row in rows], BATCH_TOKENS):
-        watch.checkpoint()
-        chosen = [rows[i] for i in batch]
-        padded = pad_rows(chosen, max(map(len, chosen)), model.device)
-        values = model.mlp_activations(padded, [neuron.layer])[neuron.layer][..., neuron.index]  # row position
-        for i, row in zip(batch, values.float().cpu().tolist(), strict=True):
-            found[int(i)] = row[: len(rows[int(i)])]
-    return found
 
 
 def read_document(session: Session, request: ReadDocument) -> Iterator[DocumentText]:
