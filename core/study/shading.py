@@ -1,0 +1,57 @@
+"""How a neuron's prompts light up, token by token, as an artefact holds it: nothing of it needs the model again."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headtorch.core.records import HeadId, Record
+from headtorch.core.study.artefacts import Arrays
+
+DIGITS = 4  # of a share; activations keep their precision
+
+
+class ShadedPrompt(Record, frozen=True, kw_only=True):
+    """A prompt of a neuron, one number for each token that it keeps of its document.
+
+    A head's shares are of all that it took from any token, in size (gated: over both reads): what is missing to 1 came
+    from before the kept tokens, or from the model's own first token.
+    """
+
+    index: int  # in the order of `HeadActivity.active`
+    activation: list[float]
+    shares: dict[str, list[float]]  # by head, "L2.H4"
+
+
+def to_arrays(heads: Sequence[HeadId], prompts: Sequence[ShadedPrompt]) -> dict[str, NDArray[np.generic]]:
+    """The arrays of an artefact: tokens of all prompts in one row, cut at `ends`."""
+    shares = [[share for prompt in prompts for share in prompt.shares[str(head)]] for head in heads]
+    activation = [value for prompt in prompts for value in prompt.activation]
+    return {
+        "heads": np.array([(head.layer, head.index) for head in heads], dtype=np.int32).reshape(-1, 2),
+        "prompts": np.array([prompt.index for prompt in prompts], dtype=np.int32),
+        "ends": np.cumsum([len(prompt.activation) for prompt in prompts], dtype=np.int32),
+        "activation": np.array(activation, dtype=np.float32),  # token
+        "shares": np.array(shares, dtype=np.float32).reshape(len(heads), -1).round(DIGITS),  # head token
+    }
+
+
+def from_arrays(arrays: Arrays) -> dict[int, ShadedPrompt]:
+    """The prompts of an artefact, by their index."""
+    names = [str(HeadId(int(layer), int(index))) for layer, index in arrays["heads"]]
+    starts = [0, *arrays["ends"].tolist()]
+    found: Mapping[int, slice] = {
+        int(index): slice(start, end) for index, start, end in zip(arrays["prompts"], starts, starts[1:], strict=False)
+    }
+    activation = np.asarray(arrays["activation"], dtype=np.float64).round(DIGITS)
+    shares = np.asarray(arrays["shares"], dtype=np.float64).round(DIGITS)
+    return {
+        index: ShadedPrompt(
+            index=index,
+            activation=activation[place].tolist(),
+            shares=dict(zip(names, shares[:, place].tolist(), strict=True)),
+        )
+        for index, place in found.items()
+    }
