@@ -18,16 +18,16 @@ def asked(request: Json) -> str:
     return text
 
 
-def digit(text: str) -> int:
-    """0 to 9, always the same for a text."""
-    return hashlib.sha256(text.encode()).digest()[0] % 10
+def number_of(text: str) -> int:
+    """Always the same for a text."""
+    return int.from_bytes(hashlib.sha256(text.encode()).digest()[:3], "big")
 
 
 def oracle(request: Json) -> Said:
     """A claim for a set of texts, a verdict for a claim and a text; one in ten verdicts cannot be used."""
-    number = digit(asked(request))
+    number = number_of(asked(request))
     if is_explaining(request):
         return Said(f'{{"explanation": "Active when there are {number} owls."}}')
-    if number == 0:
+    if number % 10 == 0:
         return Said("Who knows?")
     return Said(f'{{"verdict": "{"active" if number % 2 else "inactive"}"}}')

@@ -22,7 +22,8 @@ def ablate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     state = study.state
     found = [row for neuron, row in state.neurons.items() if not row.random and _best_heads(study, neuron)]
     if not found:
-        yield Warned(text="No head could be scored, so none was ablated.")
+        if not state.unanswered:  # their scores may be on the way
+            yield Warned(text="No head could be scored, so none was ablated.")
         return
     means = mean_head_outputs(workspace.model, workspace.random_rows, watch=workspace.watch)
     for done, row in enumerate(found):

@@ -87,7 +87,10 @@ def visit(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
 def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
     """Explain one head and score what is said on unseen prompts; the study's own family of tests stays as it is."""
     models = session.models(request.access)
-    method = method_of(_asked(session, request), models)
+    asked = _asked(session, request)
+    method = method_of(asked, models)
+    if method.asks and asked.llm is not None:
+        models.need_keys(asked.llm)
     yield from _known(session, request.neuron, request.head)
     alone, activity = _alone(session, request, method)
     events = models.accounted(_explained_and_scored(alone, session.workspace, method, activity))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
+from headtorch.core.errors import InputError
 from headtorch.core.events import (
     AnyEvent,
     CallsMade,
@@ -156,6 +159,22 @@ class LanguageModels:
 
         self.ledger.check([settings.judge_model or settings.model])
         return LlmJudge(settings, self._chat(settings), on_verdicts=hear if self._stream else None)
+
+    def need_keys(self, settings: LlmSettings) -> None:
+        """Raises InputError where OpenAI itself would be asked without a key, before any work is done for it."""
+        access = self.access
+        judge_key = access.judge_api_key_env if settings.judge_base_url is not None else None
+        places = {
+            settings.base_url: access.api_key_env,
+            settings.judge_base_url or settings.base_url: judge_key or access.api_key_env,
+        }
+        for url, variable in places.items():
+            host = urlsplit(url).hostname or ""
+            if (host == "openai.com" or host.endswith(".openai.com")) and not os.environ.get(variable, "").strip():
+                raise InputError(
+                    f"OpenAI wants a key, and the environment variable {variable} is not set; set it to your key, or "
+                    "name another endpoint with --base-url."
+                )
 
     def accounted(self, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:
         """The events, and what was asked of language models meanwhile: now and then, and where they end in an error."""

@@ -87,7 +87,7 @@ def explain_study(
 
     Every event is on the disk when it is yielded.
     """
-    method = method_of(settings, workspace.llm)
+    method = check(settings, workspace)
     wanted = study.state.explainable() if heads is None else heads
     ask_leave(study, workspace, method, wanted)
     unexplained = without_explanation(study.state, method, wanted)
@@ -115,7 +115,10 @@ def check(settings: Settings, workspace: Workspace) -> Method:
             "The baseline of a head is measured in direct attribution, not in dot products; choose the activity rule "
             "paper, top-k or share, or attribution direct."
         )
-    return method_of(settings, workspace.llm)
+    method = method_of(settings, workspace.llm)
+    if method.asks and settings.llm is not None:
+        workspace.llm.need_keys(settings.llm)
+    return method
 
 
 def _run_stage(study: Study, name: str, events: Iterator[AnyEvent]) -> Iterator[AnyEvent]:

@@ -76,7 +76,7 @@ def explain(
     if json:
         print_json({"study": str(opened.folder), "heads": rows, "calls": list(opened.state.calls.values())})
     else:
-        _print(rows, opened.state)
+        _print(rows, opened.state, settings.explainer_name)
 
 
 def _heads(study: Study, neuron: str | None, head: str | None) -> list[HeadActivity]:
@@ -141,7 +141,7 @@ def _rows(state: StudyState, settings: Settings, heads: list[HeadActivity]) -> l
     return rows
 
 
-def _print(rows: list[dict[str, object]], state: StudyState) -> None:
+def _print(rows: list[dict[str, object]], state: StudyState, explainer: str) -> None:
     from headtorch.core.records import Interval
     from headtorch.tui.cli.output import print_note, print_table
     from headtorch.tui.cli.run import print_calls
@@ -175,4 +175,4 @@ def _print(rows: list[dict[str, object]], state: StudyState) -> None:
     print_note(
         "E: the mean of true positive and true negative rate on unseen prompts (chance 0.5); n: active + inactive"
     )
-    print_calls(state)
+    print_calls(state, explainer)

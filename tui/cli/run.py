@@ -215,14 +215,14 @@ def print_summary(study: Study) -> None:
             f"Mean E ({comparison.explainer}): next-token neurons {_group(comparison.next_token)}; "
             f"random neurons {_group(comparison.random)}."
         )
-    print_calls(study.state)
+    print_calls(study.state, study.settings.explainer_name)
     print_text()
     for path in study.state.reports:
         print_text(f"report: {path}")
 
 
-def print_calls(state: StudyState) -> None:
-    """What language models were asked for the study until now, and the heads that none answered for."""
+def print_calls(state: StudyState, explainer: str) -> None:
+    """What language models were asked for the study until now, and the explainer's heads that none answered for."""
     from headtorch.tui.cli.asking import price
     from headtorch.tui.cli.output import print_note
 
@@ -233,7 +233,7 @@ def print_calls(state: StudyState) -> None:
             f"unanswered), {about}{made.prompt_tokens:,} tokens sent and {made.completion_tokens:,} answered, "
             f"price {price(made.cost)}"
         )
-    reasons = Counter(one.reason for one in state.unanswered.values())
+    reasons = Counter(one.reason for one in state.unanswered.values() if one.explainer == explainer)
     for reason, heads in reasons.most_common():
         print_note(f"Unanswered, {heads} {'head' if heads == 1 else 'heads'}: {reason}")
     if reasons:
