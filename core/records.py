@@ -473,6 +473,8 @@ class Agreement(Record, frozen=True, kw_only=True):
 
 
 Quantity = Literal["pre_activation", "activation", "log_p"]
+# untested: I is surely not 0, but there are too few random pairs of the same effects to compare it with
+Reading = Literal["cooperation", "redundancy", "neither", "untested"]
 
 
 class HeadEffect(Record, frozen=True, kw_only=True):
@@ -491,7 +493,7 @@ class PairSynergy(Record, frozen=True, kw_only=True):
     synergy: float  # I
     interval: Interval | None  # bootstrap over clusters of documents; None for one cluster
     joint: float  # e(A ∪ B)
-    reading: Literal["cooperation", "redundancy", "neither"]
+    reading: Reading
     p: float | None  # two-sided, against random pairs of the same effects; None where too few match
     matched: int  # such pairs
     null: Interval | None  # the middle 95 % of theirs

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from jaxtyping import Float
@@ -26,11 +26,11 @@ from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.analysis.pair_null import PairNull, pair_null
 from headtorch.core.analysis.statistics import clustered_means, percentile_interval
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadEffect, HeadId, Interval, NeuronId, PairSynergy, Quantity, Synergy
+from headtorch.core.records import HeadEffect, HeadId, Interval, NeuronId, PairSynergy, Quantity, Reading, Synergy
 from headtorch.core.watch import SILENT, Watch
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)
-RANDOM_PAIRS = 48
+RANDOM_PAIRS = 96
 CHANCE = 0.05
 
 Array = NDArray[np.float64]
@@ -168,7 +168,7 @@ def _pair(
     clusters: Sequence[Hashable],
     seed: int,
 ) -> PairSynergy:
-    synergy, joint = found.synergy(quantity, pair), float(found.of(quantity, pair).mean())
+    synergy, joint = found.synergy(quantity, pair), found.of(quantity, pair)
     null = pair_null(
         _singles(found, quantity, pair),
         synergy,
@@ -176,13 +176,15 @@ def _pair(
         [found.synergy(quantity, one) for one in others],
     )
     interval = _interval(synergy, clusters, seed)
+    singles = [float(found.of(quantity, [head]).mean()) for head in pair]
+    sign = _direction(float(joint.mean()), _interval(joint, clusters, seed), singles)
     return PairSynergy(
         first=pair[0],
         second=pair[1],
         synergy=float(synergy.mean()),
         interval=interval,
-        joint=joint,
-        reading=_reading(joint, interval, null),
+        joint=float(joint.mean()),
+        reading=_reading(sign, interval, null if others else None),
         p=null.p,
         matched=null.matched,
         null=null.interval,
@@ -193,13 +195,28 @@ def _singles(found: JointEffects, quantity: Quantity, pair: Pair) -> Float[np.nd
     return np.stack([found.of(quantity, [head]) for head in pair], axis=1)
 
 
-def _reading(
-    joint: float, interval: Interval | None, null: PairNull
-) -> Literal["cooperation", "redundancy", "neither"]:
-    """Where the interval leaves no doubt about the sign of I, and the null, if there is one, does not explain it."""
-    if interval is None or interval.low * interval.high <= 0 or (null.p is not None and null.p > CHANCE):
+def _direction(joint: float, interval: Interval | None, singles: Sequence[float]) -> int:
+    """The sign of the joint effect; 0 where it may be 0, or where a head does the opposite at more than half its size.
+
+    Heads that pull in opposite directions have an I, but neither need each other nor stand in for each other.
+    """
+    sign = _sign(interval)
+    return 0 if any(sign * one < -abs(joint) / 2 for one in singles) else sign
+
+
+def _sign(interval: Interval | None) -> int:
+    if interval is None or interval.low * interval.high <= 0:
+        return 0
+    return 1 if interval.low > 0 else -1
+
+
+def _reading(direction: int, interval: Interval | None, null: PairNull | None) -> Reading:
+    """By the sign of I, where the intervals leave no doubt about it and random pairs of like effects have less."""
+    if direction == 0 or _sign(interval) == 0 or (null is not None and null.p is not None and null.p > CHANCE):
         return "neither"
-    return "cooperation" if interval.low * joint > 0 else "redundancy"
+    if null is not None and null.p is None:
+        return "untested"
+    return "cooperation" if _sign(interval) == direction else "redundancy"
 
 
 def _interval(values: Float[np.ndarray, " prompt"], clusters: Sequence[Hashable], seed: int) -> Interval | None:

@@ -19,7 +19,7 @@ from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import Watch
 
-CACHE_BYTES = 512 * 2**20  # of keys, values and logits of all edits of one batch
+CACHE_BYTES = 256 * 2**20  # of keys, values and logits of all edits of one batch
 
 
 class StandIns(Protocol):

@@ -95,7 +95,7 @@ def _print(found: Cooperation, token: str) -> None:
     print_text()
     print_note(
         "I = e(A) + e(B) − e(A and B): of the sign of e(A and B) where both are needed (cooperation), against it where "
-        "either will do (redundancy); p: against random pairs of heads with the same effects, as far as there are any"
+        "either will do (redundancy); p: against random pairs of heads with the same effects; untested: too few of them"
     )
     if found.variety is not None:
         one = found.variety

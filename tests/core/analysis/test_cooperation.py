@@ -12,13 +12,21 @@ from planted import TARGET
 from planted_mechanism import FIRST, NEURON, SECOND, Circuit, Predicted, circuit_model, donors, predicted, rows, shares
 
 from headtorch.core.analysis.ablation import ablate_heads
-from headtorch.core.analysis.cooperation import QUANTITIES, cooperation, joint_effects, random_pairs, strongest_heads
+from headtorch.core.analysis.cooperation import (
+    QUANTITIES,
+    _direction,
+    _reading,
+    cooperation,
+    joint_effects,
+    random_pairs,
+    strongest_heads,
+)
 from headtorch.core.analysis.effects import effects
-from headtorch.core.analysis.pair_null import matched_synergy, pair_null
+from headtorch.core.analysis.pair_null import PairNull, matched_synergy, pair_null
 from headtorch.core.analysis.replacements import Replacement, replacements
 from headtorch.core.errors import AddressError
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadId, Synergy
+from headtorch.core.records import HeadId, Interval, Synergy
 
 THIRD = HeadId(1, 0)
 
@@ -82,6 +90,33 @@ def test_the_reading_turns_with_the_sign_of_what_the_heads_do() -> None:
         displaced = model.single_token(" treaty")
         found = cooperation(model, rows(), NEURON, displaced, [FIRST, SECOND], by)[QUANTITIES.index("log_p")]
         assert found.pairs[0].joint < 0 and found.pairs[0].reading == expected
+
+
+def test_without_enough_random_pairs_of_like_effects_a_synergy_is_untested() -> None:
+    model = circuit_model("and")
+    by, others = replacements(model, "zero"), list(combinations([HeadId(1, i) for i in range(4)], 2))
+    token = model.single_token(TARGET)
+    for found in cooperation(model, rows(), NEURON, token, [FIRST, SECOND], by, others=others):
+        assert (found.pairs[0].reading, found.pairs[0].p, found.pairs[0].matched) == ("untested", None, 0)
+        assert found.pairs[0].synergy > 1
+
+
+def test_heads_that_push_in_opposite_directions_are_not_read() -> None:
+    assert _direction(1.5, Interval(1, 2), [-2.0, 3.5]) == 0
+    assert _direction(1.5, Interval(1, 2), [-0.1, -0.2]) == 1
+    assert _direction(0.5, Interval(-1, 2), [0.2, 0.3]) == 0
+    assert _direction(-1.5, Interval(-2, -1), [0.1, -1.5]) == -1
+    known = PairNull(20, 0.01, None)
+    for direction, interval, expected in (
+        (1, Interval(1, 2), "cooperation"),
+        (1, Interval(-2, -1), "redundancy"),
+        (-1, Interval(-2, -1), "cooperation"),
+        (0, Interval(1, 2), "neither"),
+        (1, Interval(-1, 1), "neither"),
+    ):
+        assert _reading(direction, interval, known) == expected
+    assert _reading(1, Interval(1, 2), PairNull(20, 0.5, None)) == "neither"
+    assert _reading(1, Interval(1, 2), PairNull(3, None, None)) == "untested"
 
 
 def test_joint_effects_equal_joint_ablation(tiny_model: Callable[..., LanguageModel]) -> None:

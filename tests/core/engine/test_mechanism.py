@@ -33,7 +33,7 @@ def target(workspace: Workspace) -> int:
 
 def test_the_ablation_of_the_planted_head_is_told_from_that_of_control_heads(workspace: Workspace) -> None:
     more = More(mediation=True, self_repair=True, neuron_ablation=True)
-    found = ablate_on_corpus(workspace, NEURON, HEAD, target(workspace), 12, "resample", "last", more)
+    found = ablate_on_corpus(workspace, NEURON, HEAD, target(workspace), 24, "resample", "last", more)
     assert found.donors == 4 and found.active.delta_log_p is not None and found.active.delta_log_p < -2
     assert found.p is not None and found.p < 0.01 and found.controlled_p is not None and found.controlled_p < 0.01
     assert len(found.controls) == 4 and HEAD not in [head for one in found.controls for head in one.heads]
