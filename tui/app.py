@@ -23,6 +23,7 @@ from headtorch.core.engine.protocol import (
     TextProbed,
 )
 from headtorch.core.errors import HeadtorchError
+from headtorch.core.settings import LlmAccess
 from headtorch.core.text import visible
 from headtorch.tui.explaining import asks_models, heads_left, heads_unanswered
 from headtorch.tui.keymap import bindings, key_of
@@ -56,13 +57,16 @@ class Engine(Protocol):
 EngineMaker = Callable[[Callable[[AnyMessage], object], Callable[[EngineExit], object]], Engine]
 
 
-class HeadtorchApp(App[None]):
+class HeadtorchApp(App[None], inherit_bindings=False):
     """headtorch in the terminal: the pick screen, then the workbench. `study` is opened at once."""
 
     TITLE = "headtorch"
     CSS_PATH = "headtorch.tcss"
     COMMANDS: ClassVar = {HeadtorchCommands}
-    BINDINGS: ClassVar[list[BindingType]] = [*bindings("app")]
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *bindings("app"),
+        Binding("ctrl+c", "help_quit", show=False, system=True),  # says how to leave, as in every such program
+    ]
 
     def __init__(
         self,
@@ -89,6 +93,7 @@ class HeadtorchApp(App[None]):
         self._picked = None if study is None else PickResult(None, study, device)
         self._engine_runs = self._engine_died = False
         self._workbench: Workbench | None = None
+        self._allowed: LlmAccess | None = None  # the caps that the user set last
 
     def _session(self, since: int = 0) -> Session:
         return Session(self.engine, on_notice=self.say, keymap=self.settings.keymap, model=self.model, since=since)
@@ -159,7 +164,8 @@ class HeadtorchApp(App[None]):
         if settings is None or not asks_models(settings) or self._is_paid():
             self._send_open(Leave(self.model.access, run=True))
         elif not any(isinstance(screen, BudgetScreen) for screen in self.screen_stack):
-            self.push_screen(BudgetScreen(settings, self.model.access, heads_left(state)), self._send_open)
+            access = self._allowed or self.model.access
+            self.push_screen(BudgetScreen(settings, access, heads_left(state)), self._send_open)
 
     def _is_paid(self) -> bool:
         """Whether the study has nothing left to ask."""
@@ -169,7 +175,7 @@ class HeadtorchApp(App[None]):
         if leave is None:
             self.say(f"Nothing is asked; {self.key('workbench.restart-engine')} asks you again.")
         elif self._picked is not None:
-            picked = self._picked
+            picked, self._allowed = self._picked, leave.access
             self.session.open_study(picked.settings, picked.where, picked.device, leave.run, leave.access)
             self._changed()
 

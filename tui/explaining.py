@@ -78,6 +78,8 @@ def explainers(session: Session) -> list[str]:
     state, heard = session.state, session.heard
     keys = [*state.explanations, *state.unanswered, *heard.texts, *heard.verdicts]
     names = {name for neuron, head, name in keys if (neuron, head) == about}
+    waiting = [one for one in session.requests.waiting.values() if isinstance(one, ExplainHead)]
+    names |= {name_of(one) for one in waiting if (one.neuron, one.head) == about}
     return sorted(names, key=lambda name: (name != "rules", name != "me", name))
 
 
@@ -123,7 +125,7 @@ def heads_unanswered(state: StudyState) -> int:
 
 def heads_left(state: StudyState) -> int | None:
     """The study's heads without a score of its own explainer; None until all worth explaining are known."""
-    if not state.neurons or not state.neurons.keys() <= state.activity.keys():
+    if not state.is_done("contrast"):
         return None
     own = own_explainer(state)
     return sum((one.neuron, one.head, own) not in state.scores for one in state.explainable())

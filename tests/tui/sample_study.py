@@ -231,6 +231,7 @@ def _of_neuron(neuron: NeuronId) -> list[AnyEvent]:
 def _over_all() -> list[AnyEvent]:
     return [
         ScoresAdjusted(
+            explainer="rules",
             method="Benjamini-Yekutieli",
             tests=6,
             adjusted=[

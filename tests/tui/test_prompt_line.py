@@ -6,7 +6,7 @@ import pytest
 from stage import HOSTILE, SIZES, Stage, in_terminal, lines_of, text_of
 from textual import events
 
-from headtorch.tui.screens.prompt_line import PromptLine
+from headtorch.tui.screens.prompt_line import PromptLine, Suggestion
 from headtorch.tui.widgets.entry import Entry, typed
 
 
@@ -89,3 +89,16 @@ def test_what_a_field_holds() -> None:
     assert typed("a\x00b\u200d") == ("ab", 2)
     assert typed("a\nb\tc\r", lines=True) == ("a\nb\tc\n", 0)
     assert typed("·an é 漢") == ("·an é 漢", 0)
+
+
+@in_terminal
+async def test_a_long_suggestion_stays_on_one_line() -> None:
+    class Suggesting(PromptLine):
+        def suggest(self, text: str) -> list[Suggestion]:
+            return [Suggestion("word " * 40, "about"), Suggestion("short", "about")]
+
+    app = Stage(Suggesting("search"))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert lines_of(app)[-3].strip().startswith("word word") and lines_of(app)[-2].strip().startswith("short")
+        assert not any(lines_of(app)[:-3])

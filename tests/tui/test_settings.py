@@ -11,7 +11,7 @@ import pytest
 from calls import Call
 
 from headtorch.tui.explainer_settings import in_force
-from headtorch.tui.keymap import COMMANDS
+from headtorch.tui.keymap import COMMANDS, key_of
 from headtorch.tui.remapping import read_keys
 from headtorch.tui.remembered import KEPT, Choices, Remembered, remember, remembered
 from headtorch.tui.settings import SETTINGS, TuiSettings, config_folder, load_settings
@@ -144,6 +144,36 @@ def test_two_commands_may_change_their_keys_but_not_share_one() -> None:
 
 def test_the_same_key_may_do_one_thing_in_each_place() -> None:
     assert read_keys({"neurons.filter": "ctrl+f", "prompts.search": "ctrl+f"})[1] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "key", "other"),
+    [
+        ("workbench.zoom", "s", "neurons.sort"),
+        ("workbench.zoom", "j", "list.down"),
+        ("heads.scope", "e", "workbench.explain"),
+        ("app.theme", "k", "list.up"),
+        ("document.search", "q", "app.quit"),
+    ],
+)
+def test_a_key_may_not_mean_two_things_that_work_at_the_same_time(name: str, key: str, other: str) -> None:
+    keys, problems = read_keys({name: key})
+    assert keys == {} and problems == [f"{key} cannot be the key of {name}: it is that of {other} already."]
+
+
+def test_a_key_is_free_once_its_command_has_another() -> None:
+    mine = {"heads.scope": "e", "workbench.explain": "f12"}
+    assert read_keys(mine) == (mine, [])
+
+
+def test_a_key_of_another_screen_is_free() -> None:
+    assert read_keys({"workbench.zoom": "v", "document.next-place": "e", "app.quit": "ctrl+q"})[1] == []
+
+
+def test_the_key_in_force_is_the_users_first_one() -> None:
+    assert key_of("workbench.go-to") == ":"
+    assert key_of("workbench.go-to", {"workbench.go-to": "slash,g"}) == "/"
+    assert key_of("workbench.explain", {"workbench.go-to": "slash"}) == "e"
 
 
 def test_the_commands_own_keys_pass_the_same_checks() -> None:

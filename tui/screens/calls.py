@@ -8,7 +8,7 @@ from typing import ClassVar
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.containers import Vertical, VerticalScroll
+from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.screen import ModalScreen
 from textual.widgets import Static
@@ -33,12 +33,11 @@ class CallsScreen(ModalScreen[bool]):
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("calls")]
     DEFAULT_CSS = """
     CallsScreen { align: center middle; background: transparent; }
-    CallsScreen > Vertical {
-        width: 92%; max-width: 100; height: auto; max-height: 92%;
+    CallsScreen > VerticalScroll {
+        width: 92%; max-width: 100; height: auto; max-height: 92%; padding: 0 1; scrollbar-size-vertical: 1;
         border: round $ht-bright; border-title-color: $ht-bright; border-subtitle-color: $ht-quiet;
         background: $ht-surface;
     }
-    CallsScreen VerticalScroll { height: auto; padding: 0 1; scrollbar-size-vertical: 1; background: $ht-surface; }
     CallsScreen Static { height: auto; color: $ht-text; }
     """
 
@@ -56,12 +55,12 @@ class CallsScreen(ModalScreen[bool]):
 
     def compose(self) -> ComposeResult:
         """A box that scrolls where it is too small."""
-        with Vertical(), VerticalScroll(can_focus=False):
+        with VerticalScroll(can_focus=False):
             yield Static()
 
     def on_mount(self) -> None:
         """Say what it is about."""
-        self.query_one(Vertical).border_title = Content(visible(f"Ask a language model about {self._subject}?"))
+        self._scroll.border_title = Content(visible(f"Ask a language model about {self._subject}?"))
         self._draw()
 
     # what is known
@@ -133,7 +132,7 @@ class CallsScreen(ModalScreen[bool]):
             text = plan_page(self._planned.plans, self._access, palette)
             below = f"{keys['send']} send · {keys['texts']} the very texts · {back}"
         self.query_one(Static).update(text)
-        self.query_one(Vertical).border_subtitle = Content(below)
+        self._scroll.border_subtitle = Content(below)
 
 
 def plan_page(plans: Sequence[PlannedCalls], access: LlmAccess, palette: Palette) -> Text:

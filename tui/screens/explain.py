@@ -19,6 +19,7 @@ from headtorch.tui.explaining import Kind
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.palette import CAVE, Palette
 
+NAME = 24  # columns of a way's name at most
 _KEYS = {"rules": "explain.rules", "llm": "explain.llm", "me": "explain.me"}
 
 
@@ -44,6 +45,7 @@ class ExplainScreen(ModalScreen["Kind | None"]):
         border: round $ht-bright; border-title-color: $ht-bright; border-subtitle-color: $ht-quiet;
     }
     ExplainScreen Static { height: auto; }
+    ExplainScreen #ways { text-wrap: nowrap; text-overflow: ellipsis; }
     """
 
     def __init__(self, subject: str, ways: list[Way], first: Kind = "rules") -> None:
@@ -53,9 +55,10 @@ class ExplainScreen(ModalScreen["Kind | None"]):
         self._said = ""
 
     def compose(self) -> ComposeResult:
-        """One widget with a line for each way."""
+        """A line for each way, and why one of them cannot be taken."""
         with Vertical():
-            yield Static()
+            yield Static(id="ways")
+            yield Static(id="said")
 
     def on_mount(self) -> None:
         """Ready at once."""
@@ -89,27 +92,28 @@ class ExplainScreen(ModalScreen["Kind | None"]):
 
     def on_click(self, event: events.Click) -> None:
         """A click on a line takes it."""
-        place = event.get_content_offset(self.query_one(Static))
+        place = event.get_content_offset(self.query_one("#ways", Static))
         if place is not None and 0 <= place.y < len(self._ways):
             self.action_take(self._ways[place.y].kind)
 
     def _draw(self) -> None:
         palette: Palette = getattr(self.app, "palette", CAVE)
         lines = [self._line(at, way, palette) for at, way in enumerate(self._ways)]
-        text = Text("\n").join(lines)
-        if self._said:
-            text.append("\n").append(f"✗ {visible(self._said)}", palette.style("warning"))
-        self.query_one(Static).update(text)
+        self.query_one("#ways", Static).update(Text("\n").join(lines))
+        said = self.query_one("#said", Static)
+        said.display = bool(self._said)
+        said.update(Text(f"✗ {visible(self._said)}", palette.style("warning")))
 
     def _line(self, at: int, way: Way, palette: Palette) -> Text:
         mine = at == self._at
         key = key_of(_KEYS[way.kind], self.app._keymap)
         name = "quiet" if way.problem else "bright" if mine else "text"
-        line = Text("▸ " if mine else "  ", palette.style("bright"), no_wrap=True, overflow="ellipsis")
+        line = Text("▸ " if mine else "  ", palette.style("bright"))
         line.append(f"{key}  ", palette.style("bright", bold=True))
         shown = Text(visible(way.name), palette.style(name, bold=mine and not way.problem))
-        shown.truncate(30, overflow="ellipsis")
-        width = min(30, max(Text(visible(one.name)).cell_len for one in self._ways))
+        shown.truncate(NAME, overflow="ellipsis")
+        width = min(NAME, max(Text(visible(one.name)).cell_len for one in self._ways))
         line.append_text(shown).append(" " * (width - shown.cell_len + 2))
-        known = f"  {visible(way.known)}" if way.known else ""
-        return line.append(visible(way.about) + known, palette.style("quiet"))
+        if any(one.known for one in self._ways):
+            line.append(f"{visible(way.known):<8}", palette.style("text"))
+        return line.append(visible(way.about), palette.style("quiet"))

@@ -128,12 +128,12 @@ class Explaining:
 def ways(session: Session) -> list[Way]:
     """How the selected head can be explained, with what each came to before."""
     llm, problem = llm_of(session), why_no_llm(session)
-    model = f"language model: {llm.model}" if llm is not None else "language model"
-    asked = f"at {llm.base_url}; calls and price are shown first" if llm is not None else problem
+    model = f"llm: {llm.model}" if llm is not None else "language model"
+    asked = f"shows calls and price first; {llm.base_url}" if llm is not None else problem
     return [
-        Way("rules", "rules", "the best short rule over words of the text; offline", known=_known(session, "rules")),
+        Way("rules", "rules", "a short rule over words, found by search; offline", known=_known(session, "rules")),
         Way("llm", model, asked, problem, _known(session, f"llm:{llm.model}") if llm is not None else ""),
-        Way("me", "my own hypothesis", "a sentence, or re:PATTERN", known=_known(session, "me")),
+        Way("me", "my own hypothesis", "a sentence, or re:PATTERN; scored at once", known=_known(session, "me")),
     ]
 
 

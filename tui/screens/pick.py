@@ -118,7 +118,7 @@ class PickScreen(Screen[PickResult | None]):
                     yield _field("layers", Entry(first.layers, "all, last:5, 0-3 or 2,5", id="layers"))
                     yield _field("preset", Choice(PRESETS, first.preset, id="preset"))
                     explainer = Choice(EXPLAINERS, first.explainer if self.model.llm else "rules", id="explainer")
-                    explainer.about = f"llm: {self.model.llm.model}" if self.model.llm else ""
+                    explainer.about = f"llm is {self.model.llm.model}" if self.model.llm else ""
                     field = _field("explains", explainer)
                     field.display = self.model.llm is not None
                     yield field

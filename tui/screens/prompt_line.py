@@ -41,6 +41,7 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
     LineScreen { align: left bottom; background: transparent; }
     LineScreen > Vertical { height: auto; background: $ht-surface; color: $ht-text; }
     LineScreen #suggestions, LineScreen #problem { height: auto; padding: 0 1; }
+    LineScreen #suggestions { text-wrap: nowrap; text-overflow: ellipsis; }
     LineScreen #problem { color: $ht-warning; }
     LineScreen Horizontal { height: 1; padding: 0 1; }
     LineScreen Label { width: auto; max-width: 50%; height: 1; color: $ht-quiet; margin-right: 1; }
@@ -126,14 +127,14 @@ class LineScreen(ModalScreen["Read | None"], Generic[Read]):
         lines = []
         for i, suggestion in enumerate(self._suggestions):
             chosen = i == self._chosen
-            line = Text("▸ " if chosen else "  ", palette.style("bright"), no_wrap=True, overflow="ellipsis")
+            line = Text("▸ " if chosen else "  ", palette.style("bright"))
             word = Text(visible(suggestion.text), palette.style("bright" if chosen else "text", bold=chosen))
             word.pad_right(width - word.cell_len)
             line.append_text(word).append(f"  {visible(suggestion.about)}", palette.style("quiet"))
             lines.append(line)
         shown = self.query_one("#suggestions", Static)
         shown.display = bool(lines)
-        shown.update(Text("\n", no_wrap=True, overflow="ellipsis").join(lines))
+        shown.update(Text("\n").join(lines))
 
 
 class PromptLine(LineScreen[str]):

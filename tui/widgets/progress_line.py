@@ -18,6 +18,7 @@ from headtorch.core.engine.protocol import (
     VisitNeuron,
 )
 from headtorch.core.events import STAGES, Progress
+from headtorch.core.text import visible
 from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.session import Session
@@ -93,8 +94,11 @@ def words_for(session: Session) -> str:
             stops = f"   {session.key('workbench.stop')} stops"
             return words if spending is None else f"{words}   {spent(spending)}{stops}"
     state, again = session.state, session.key("workbench.restart-engine")
-    if not session.ready and any(isinstance(request, OpenStudy) for request, _ in session.requests.failed):
+    stopped = [said for request, said in session.requests.failed if isinstance(request, OpenStudy)]
+    if stopped and not session.ready:
         return f"The study is not open in the engine; {again} tries again."
+    if stopped:
+        return f"{again} goes on. {visible(stopped[-1])}"
     if state.settings is None:
         return ""
     if missing := heads_unanswered(state):

@@ -51,8 +51,10 @@ def _standing(session: Session, neuron: NeuronId, head: HeadId, name: str) -> st
         if judged is not None:
             return judged.in_words()
         if key in session.heard.texts:
-            return "is being heard"
-        return "gave no answer" if key in state.unanswered else "not scored"
+            return "is heard"
+        if key in state.unanswered:
+            return "gave no answer"
+        return "not scored" if key in state.explanations else "is asked"
     judgement = state.judgements.get(key)
     return _scored(score, judge_in_words(judgement.judge, name) if judgement is not None else "")
 

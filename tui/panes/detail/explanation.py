@@ -84,7 +84,7 @@ def _claim(
         lines += [*verdict(score, width, palette), *_no_q(session, score, width, palette)]
     elif said is not None and not so_far and not missing:
         lines.append(Text("Not scored yet.", style=palette.style("quiet")))
-    return [*lines, *flow(_origin(session, neuron, head, name, palette), width)]
+    return [*lines, *flow(_origin(session, neuron, head, name, palette), width)] if lines else []
 
 
 def _origin(session: Session, neuron: NeuronId, head: HeadId, name: str, palette: Palette) -> list[Text]:
