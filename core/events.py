@@ -3,8 +3,9 @@
     durable   logged in events.jsonl, replayed on reopening; carry headline numbers and the names of artefacts
     live      shown and forgotten: progress, best prompts so far, device use
 
-A member may gain fields that have a default, and the union may gain members; a field or member is never renamed or
-given another meaning. Then an older log always decodes, and unknown fields of a newer one are passed over.
+A member may gain fields that have a default, and the union may gain members: an older log then decodes as it is, and
+unknown fields of a newer one are passed over. Any other change takes a new number in `headtorch.core.study.migrations`
+and a step there that older logs are read through.
 """
 
 from __future__ import annotations
@@ -85,6 +86,7 @@ class StudyOpened(DurableEvent, frozen=True, kw_only=True):
 
     settings: Settings
     version: str
+    schema: int = 1  # of the lines that follow; see `headtorch.core.study.migrations`
 
 
 class ModelOpened(DurableEvent, frozen=True, kw_only=True):
@@ -215,7 +217,7 @@ class ScoresAdjusted(DurableEvent, frozen=True, kw_only=True):
     method: str
     tests: int
     adjusted: list[AdjustedP]
-    explainer: str | None = None  # None: the study's own
+    explainer: str
 
 
 class HeadAblated(DurableEvent, frozen=True, kw_only=True):
@@ -392,7 +394,7 @@ def decode(line: bytes | str) -> AnyEvent:
     try:
         return _DECODER.decode(line)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        kind = _type_of(line)
+        kind = type_of(line)
         if kind is not None and kind not in _NAMES:
             raise UnknownEvent(f"an event of the unknown type {kind[:40]!r}") from None
         raise StudyError(f"not an event: {error}") from None
@@ -416,7 +418,8 @@ def first_not_finite(value: object, where: str = "") -> str | None:
     return next((found for path, item in parts if (found := first_not_finite(item, path)) is not None), None)
 
 
-def _type_of(line: bytes | str) -> str | None:
+def type_of(line: bytes | str) -> str | None:
+    """The type that a line names; None where it is no event at all."""
     try:
         return msgspec.json.decode(line, type=_Tag).type
     except (msgspec.DecodeError, UnicodeDecodeError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -31,6 +32,31 @@ def write_atomic(path: Path, data: bytes) -> None:
         replace_file(path, data)
 
 
+def writer_of(folder: Path) -> str | None:
+    """Who writes the study in `folder` now, as "process 4242"; None where nobody does. Makes and changes no file."""
+    try:
+        descriptor = os.open(folder / "lock", os.O_RDONLY)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return _holder(descriptor)
+    except OSError:
+        pass  # a file system without locks: nobody can write there
+    finally:
+        os.close(descriptor)
+    return None
+
+
+def _holder(descriptor: int) -> str:
+    holder = os.pread(descriptor, 20, 0).decode("ascii", "replace").strip()
+    return f"process {holder}" if holder.isdigit() else "another process"
+
+
+LOOKS, BETWEEN = 5, 0.02  # whoever asks `writer_of` holds the lock for a moment
+
+
 class WriterLock:
     """Held by the one process that writes. It goes with the process, however that ends."""
 
@@ -46,12 +72,10 @@ class WriterLock:
 
     def _take(self, path: Path) -> None:
         try:
-            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._lock()
         except BlockingIOError:
-            holder = os.read(self._descriptor, 20).decode("ascii", "replace").strip()
-            by = f" (process {holder})" if holder.isdigit() else ""
             raise StudyError(
-                f"The study in {path.parent} is being written by another headtorch{by}; "
+                f"The study in {path.parent} is being written by another headtorch ({_holder(self._descriptor)}); "
                 "wait for it to end, or give this one another name with --study."
             ) from None
         except OSError as error:
@@ -61,6 +85,15 @@ class WriterLock:
         with storage_errors(path):
             os.ftruncate(self._descriptor, 0)
             os.pwrite(self._descriptor, f"{os.getpid()}\n".encode(), 0)
+
+    def _lock(self) -> None:
+        for look in range(LOOKS):
+            try:
+                return fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if look == LOOKS - 1:
+                    raise
+                time.sleep(BETWEEN)
 
     def release(self) -> None:
         """Let go; a second call does nothing."""

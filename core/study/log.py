@@ -7,42 +7,96 @@ short: reading passes over it, and opening for writing cuts it off.
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
+
 from headtorch.core.errors import StudyError
-from headtorch.core.events import AnyEvent, StudyOpened, UnknownEvent, decode
+from headtorch.core.events import AnyEvent, StudyOpened, UnknownEvent, decode, type_of
 from headtorch.core.files import sync_folder, write_all
+from headtorch.core.settings import Settings
 from headtorch.core.study.files import storage_errors
+from headtorch.core.study.migrations import SCHEMA, as_line, migrated, needs_migration
 from headtorch.core.version import version
 
 
 def read_log(path: Path) -> Iterator[AnyEvent]:
     """The events of the whole lines. Raises StudyError naming the line that is damaged or of a newer version."""
-    try:
-        data = path.read_bytes()
-    except FileNotFoundError:
-        return
-    except OSError as error:
-        raise StudyError(f"{path} cannot be read: {error.strerror}.") from error
-    writer = "a version that its log does not name"
-    whole = data[: data.rfind(b"\n") + 1]
-    for number, line in enumerate(whole.split(b"\n")[:-1], start=1):
+    return LogReader(path).read()
+
+
+class LogReader:
+    """Reads a log from where it has come to, so that a second `read` gives what was written since the first."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._offset, self._number = 0, 0
+        self._writer = "a version that its log does not name"
+        self._schema = 1
+        self._settings: Settings | None = None
+        self.torn = b""  # what follows the last whole line
+
+    def read(self) -> Iterator[AnyEvent]:
+        """The events of the whole lines that are new. Raises as `read_log` does."""
+        data = self._data()
+        end = data.rfind(b"\n") + 1
+        self._offset, self.torn = self._offset + end, data[end:]
+        for line in data[:end].split(b"\n")[:-1]:
+            self._number += 1
+            event = self._event(line)
+            if isinstance(event, StudyOpened):
+                self._opened(event)
+            yield event
+
+    def _data(self) -> bytes:
         try:
-            event = decode(line)
+            with self._path.open("rb") as file:
+                file.seek(self._offset)
+                return file.read()
+        except FileNotFoundError:
+            return b""
+        except OSError as error:
+            raise StudyError(f"{self._path} cannot be read: {error.strerror}.") from error
+
+    def _event(self, line: bytes) -> AnyEvent:
+        try:
+            old = self._schema < SCHEMA and (kind := type_of(line)) is not None and needs_migration(kind, self._schema)
+            return decode(self._migrated(line) if old else line)
         except UnknownEvent as error:
             raise StudyError(
-                f"Line {number} of {path} holds {error}: it was written by headtorch {writer} and this is "
-                f"{version()}; read it with that version or a newer one."
+                f"Line {self._number} of {self._path} holds {error}: it was written by headtorch {self._writer} and "
+                f"this is {version()}; read it with that version or a newer one."
             ) from None
-        except StudyError as error:
+        except (StudyError, msgspec.DecodeError, LookupError, AttributeError, TypeError, RecursionError) as error:
             raise StudyError(
-                f"Line {number} of {path} is damaged ({error}); restore the file, or delete that line and all after it "
-                "and run the study again."
+                f"Line {self._number} of {self._path} is damaged ({error}); restore the file, or delete that line and "
+                "all after it and run the study again."
             ) from None
-        if isinstance(event, StudyOpened):
-            writer = event.version
-        yield event
+
+    def _migrated(self, line: bytes) -> bytes:
+        read = as_line(line)
+        schema = read.get("schema", 1) if read["type"] == "StudyOpened" else self._schema
+        return msgspec.json.encode(migrated(read, schema, self._settings))
+
+    def _opened(self, event: StudyOpened) -> None:
+        if event.schema > SCHEMA:
+            raise StudyError(
+                f"Line {self._number} of {self._path} was written by headtorch {event.version}, whose logs this one "
+                f"({version()}) does not know; upgrade."
+            )
+        self._writer, self._schema, self._settings = event.version, event.schema, event.settings
+
+
+def torn_sentence(torn: bytes) -> str:
+    """What a crash cut off the end of a log."""
+    kind = re.match(rb'\{"type":"(\w+)"', torn)
+    what = f"of a {kind[1].decode('ascii', 'replace')} event" if kind else "of an event"
+    return (
+        f"The last line of the log was cut short: the first {len(torn)} bytes {what} are there, and are passed over. "
+        "All that was logged before is kept; running the study again makes up for what is lost."
+    )
 
 
 class LogWriter:
@@ -56,7 +110,8 @@ class LogWriter:
             self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
             data = path.read_bytes()
             whole = data.rfind(b"\n") + 1
-            if whole < len(data):
+            self.torn = data[whole:]
+            if self.torn:
                 self._cut(whole)
             if new:
                 sync_folder(path.parent)

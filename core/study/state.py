@@ -63,6 +63,7 @@ class StudyState:
 
     settings: Settings | None = None
     version: str | None = None  # of the headtorch that wrote last
+    schema: int | None = None  # of the lines that it wrote
     model: ModelFacts | None = None
     corpus: CorpusOpened | None = None
     neurons: dict[NeuronId, NextTokenNeuron] = field(default_factory=dict)  # in the order found, baseline included
@@ -91,8 +92,8 @@ class StudyState:
     def apply(self, event: AnyEvent) -> StudyState:
         """Take one event in, in place; returns the state itself. Live events change nothing."""
         match event:
-            case StudyOpened(settings=settings, version=version):
-                self.settings, self.version = settings, version
+            case StudyOpened(settings=settings, version=version, schema=schema):
+                self.settings, self.version, self.schema = settings, version, schema
             case ModelOpened(facts=facts):
                 self.model = facts
             case CorpusOpened():
@@ -169,8 +170,7 @@ class StudyState:
         self.unanswered.pop(key, None)
 
     def _adjust(self, event: ScoresAdjusted) -> None:
-        own = self.settings.explainer_name if self.settings is not None else "rules"
-        self.adjustments[event.explainer or own] = event
+        self.adjustments[event.explainer] = event
         for entry in event.adjusted:
             key = (entry.neuron, entry.head, entry.explainer)
             if key in self.scores:

@@ -4,6 +4,7 @@ study.json     format, settings, the version that made it
 events.jsonl   the log, only ever appended to
 artefacts/     arrays by the hash of their content
 notes.json     the researcher's own
+ratings.jsonl  what people said when they judged explanations, blind
 lock           held by the one process that writes; reading needs no lock
 """
 
@@ -20,11 +21,12 @@ import msgspec
 from headtorch.core.errors import StorageError, StudyError
 from headtorch.core.events import AnyEvent, CorpusOpened, ModelOpened, StudyOpened, encode, is_durable
 from headtorch.core.settings import Settings, settings_differences
-from headtorch.core.study.files import WriterLock, storage_errors, write_atomic
-from headtorch.core.study.log import LogWriter, read_log
+from headtorch.core.study.files import WriterLock, storage_errors, write_atomic, writer_of
+from headtorch.core.study.log import LogReader, LogWriter, read_log, torn_sentence
+from headtorch.core.study.migrations import SCHEMA, as_line, migrated_settings
 from headtorch.core.study.notes import Notes
 from headtorch.core.study.places import resolve, studies_folder
-from headtorch.core.study.state import StudyState, fold
+from headtorch.core.study.state import fold
 from headtorch.core.version import version
 
 if TYPE_CHECKING:
@@ -42,18 +44,21 @@ class StudyFile(msgspec.Struct, frozen=True):
     format: int
     settings: Settings
     made_by: str
+    schema: int = 1  # of the settings; see `headtorch.core.study.migrations`
 
 
 class Study:
     """One study. `create` and `open(write=True)` hold its lock until `close`; use it in a with statement."""
 
-    def __init__(self, folder: Path, settings: Settings, state: StudyState, writer: _Writer | None = None) -> None:
+    def __init__(self, folder: Path, settings: Settings, log: LogReader, writer: _Writer | None = None) -> None:
         """Use `create` or `open`."""
         self.folder = folder
         self.settings = settings
-        self.state = state
+        self.state = fold(log.read())
         self.notes = Notes(folder)
+        self._log = log
         self._writer = writer
+        self._torn = log.torn if writer is None else writer.log.torn
 
     @classmethod
     def create(cls, where: str | Path, settings: Settings) -> Study:
@@ -80,13 +85,14 @@ class Study:
         """Open a study that is there, with its state replayed. Raises as `create` does."""
         folder = resolve(where)
         kept = read_study_file(folder)
+        log = LogReader(folder / "events.jsonl")
         if not write:
-            return cls(folder, kept.settings, fold(read_log(folder / "events.jsonl")))
+            return cls(folder, kept.settings, log)
         writer = _Writer(folder)
         try:
-            study = cls(folder, kept.settings, fold(read_log(folder / "events.jsonl")), writer)
-            if study.state.version != version():
-                study.append(StudyOpened(settings=kept.settings, version=version()))
+            study = cls(folder, kept.settings, log, writer)
+            if (study.state.version, study.state.schema) != (version(), SCHEMA):
+                study.append(StudyOpened(settings=kept.settings, version=version(), schema=SCHEMA))
         except BaseException:
             writer.close()
             raise
@@ -108,6 +114,13 @@ class Study:
         """All events on the disk, oldest first."""
         return read_log(self.folder / "events.jsonl")
 
+    def news(self) -> list[AnyEvent]:
+        """What another process has logged since this one read last, folded into `state`. Raises as `open` does."""
+        found = list(self._log.read())
+        for event in found:
+            self.state.apply(event)
+        return found
+
     def save_arrays(self, arrays: Arrays) -> str:
         """Store arrays and return the artefact's name for an event to carry."""
         self._writing()
@@ -126,6 +139,16 @@ class Study:
     def writable(self) -> bool:
         """Whether this object holds the lock."""
         return self._writer is not None
+
+    @property
+    def writer(self) -> str | None:
+        """Which other process writes the study now, as "process 4242"; None where none does."""
+        return None if self.writable else writer_of(self.folder)
+
+    @property
+    def cut(self) -> str | None:
+        """A sentence on the end of the log that a crash cut short; None for a log that is whole, or being written."""
+        return torn_sentence(self._torn) if self._torn and self.writer is None else None
 
     def close(self) -> None:
         """Let go of the lock; a second call does nothing."""
@@ -192,16 +215,21 @@ def read_study_file(folder: Path) -> StudyFile:
     except OSError as error:
         raise StudyError(f"{path} cannot be read: {error.strerror}.") from error
     try:
-        head = msgspec.json.decode(data, type=_Head)
-        if head.format > FORMAT:
-            raise StudyError(
-                f"The study in {folder} was made by headtorch {head.made_by}, newer than {version()}; upgrade."
-            )
-        return msgspec.json.decode(data, type=StudyFile)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        return parse_study_file(data, str(folder))
+    except (msgspec.DecodeError, UnicodeDecodeError, LookupError, AttributeError, TypeError) as error:
         raise StudyError(
             f"{path} is damaged ({error}); restore the file, or delete the folder to start anew."
         ) from None
+
+
+def parse_study_file(data: bytes, where: str) -> StudyFile:
+    """The content of study.json. Raises StudyError for a newer version's, and what `read_study_file` names damage."""
+    head = msgspec.json.decode(data, type=_Head)
+    if head.format > FORMAT or head.schema > SCHEMA:
+        raise StudyError(f"The study in {where} was made by headtorch {head.made_by}, newer than {version()}; upgrade.")
+    content = as_line(data)
+    content["settings"] = migrated_settings(content["settings"], head.schema)
+    return msgspec.convert(content, StudyFile)
 
 
 class StudySummary(msgspec.Struct, frozen=True):
@@ -215,13 +243,15 @@ class StudySummary(msgspec.Struct, frozen=True):
     finished: bool = False
     modified: float = 0.0  # seconds since 1970
     problem: str | None = None
+    writer: str | None = None  # which process writes it now, as "process 4242"
+    cut: str | None = None  # a sentence on the end of the log that a crash cut short
 
 
 def list_studies(folder: Path | None = None) -> list[StudySummary]:
     """The studies of the default folder (or another), last written first; a damaged one is listed with its problem."""
     place = folder or studies_folder()
     try:
-        found = [child for child in place.iterdir() if (child / "study.json").exists()]
+        found = [child for child in place.iterdir() if child.name[0] != "." and (child / "study.json").exists()]
     except (FileNotFoundError, NotADirectoryError):
         return []
     except OSError as error:
@@ -245,12 +275,15 @@ def _summary(folder: Path) -> StudySummary:
         scores=len(state.scores),
         finished=state.finished is not None,
         modified=modified,
+        writer=study.writer,
+        cut=study.cut,
     )
 
 
 class _Head(msgspec.Struct):
     format: int
     made_by: str = "an unknown version"
+    schema: int = 1
 
 
 def _make(folder: Path, settings: Settings) -> None:
@@ -261,7 +294,7 @@ def _make(folder: Path, settings: Settings) -> None:
         raise StudyError(f"{folder} holds other files ({strangers[0]!r}) and is not a study; name an empty folder.")
     lock = WriterLock(folder / "lock")
     try:
-        content = msgspec.json.encode(StudyFile(FORMAT, settings, version()))
+        content = msgspec.json.encode(StudyFile(FORMAT, settings, version(), SCHEMA))
         if not (folder / "study.json").exists():
             write_atomic(folder / "study.json", msgspec.json.format(content, indent=2) + b"\n")
     finally:

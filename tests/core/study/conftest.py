@@ -198,6 +198,7 @@ def events() -> list[AnyEvent]:
         HeadScored(score=score(RANDOM, SCORABLE, 0.5625)),
         ScoresAdjusted(
             method="Benjamini-Yekutieli",
+            explainer="rules",
             tests=2,
             adjusted=[AdjustedP(neuron=STATES, head=SCORABLE, explainer="rules", q=0.02)],
         ),

@@ -25,6 +25,7 @@ from headtorch.core.events import (
 )
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, default_name, fold, list_studies, resolve
+from headtorch.core.study.migrations import SCHEMA
 from headtorch.core.version import version
 
 
@@ -42,7 +43,7 @@ def test_replaying_the_log_gives_the_state_that_was_folded_live(study: Study, ev
 
 
 def test_a_new_log_begins_with_the_settings_and_the_version(study: Study, asked: Settings) -> None:
-    assert next(study.replay()) == StudyOpened(settings=asked, version=version())
+    assert next(study.replay()) == StudyOpened(settings=asked, version=version(), schema=SCHEMA)
 
 
 def test_each_event_is_on_the_disk_when_append_returns(asked: Settings) -> None:
