@@ -18,6 +18,9 @@ import msgspec
 from headtorch.core.errors import StudyError
 from headtorch.core.records import (
     Ablation,
+    Agreement,
+    Cooperation,
+    EstimateErrors,
     Explanation,
     HeadActivity,
     HeadId,
@@ -29,12 +32,25 @@ from headtorch.core.records import (
     Prompt,
     Record,
     Score,
+    Spectrum,
     Validity,
     Verdict,
 )
 from headtorch.core.settings import Settings
 
-STAGES = ("discover", "scan", "trim", "validity", "attribute", "contrast", "explain", "score", "ablate", "report")
+STAGES = (
+    "discover",
+    "scan",
+    "trim",
+    "validity",
+    "attribute",
+    "contrast",
+    "explain",
+    "score",
+    "effects",
+    "ablate",
+    "report",
+)
 
 
 class HeadSummary(Record, frozen=True, kw_only=True):
@@ -48,6 +64,16 @@ class HeadSummary(Record, frozen=True, kw_only=True):
     baseline_mean: float | None = None  # of A(h) on random positions
     baseline_sd: float | None = None
     prior: float | None = None  # ‖W_V W_O w_in‖ / ‖W_V W_O‖, from the weights alone
+
+
+class EffectSummary(Record, frozen=True, kw_only=True):
+    """What one head really does to one neuron: means over prompts, clean minus replaced."""
+
+    head: HeadId
+    activation: float
+    pre_activation: float  # gated: of the gate
+    estimated_activation: float | None = None  # from the gradient
+    estimated_pre_activation: float | None = None
 
 
 class AdjustedP(Record, frozen=True, kw_only=True):
@@ -224,6 +250,40 @@ class HeadAblated(DurableEvent, frozen=True, kw_only=True):
     ablation: Ablation
 
 
+class EffectsMeasured(DurableEvent, frozen=True, kw_only=True):
+    """The exact effect of every head on a neuron. Replaces what was measured of the neuron before.
+
+    The artefact holds `activation` and `pre_activation` [prompt, layer, head], nan where a head cannot feed.
+    """
+
+    neuron: NeuronId
+    replacement: Literal["resample", "mean", "zero", "double"]
+    position: Literal["last", "all"]
+    donors: int  # replacements that each effect is a mean over
+    artefact: str
+    prompts: list[int]  # indices into the neuron's prompts, in the order of the arrays
+    heads: list[EffectSummary]  # every eligible head
+    agreement: list[Agreement]  # of cheap numbers with these effects
+    estimate_error: EstimateErrors | None = None  # of the gradient estimate
+
+
+class AgreementMeasured(DurableEvent, frozen=True, kw_only=True):
+    """How well cheap numbers tell exact effects, over all prompts of the study's next-token neurons."""
+
+    replacement: Literal["resample", "mean", "zero", "double"]
+    position: Literal["last", "all"]
+    neurons: int
+    agreement: list[Agreement]
+
+
+class CooperationMeasured(DurableEvent, frozen=True, kw_only=True):
+    cooperation: Cooperation
+
+
+class SpectrumMeasured(DurableEvent, frozen=True, kw_only=True):
+    spectrum: Spectrum
+
+
 class BaselineCompared(DurableEvent, frozen=True, kw_only=True):
     """E of the next-token neurons beside E of random neurons from the same layers."""
 
@@ -337,6 +397,10 @@ AnyEvent: TypeAlias = (
     | HeadScored
     | ScoresAdjusted
     | HeadAblated
+    | EffectsMeasured
+    | AgreementMeasured
+    | CooperationMeasured
+    | SpectrumMeasured
     | BaselineCompared
     | Warned
     | StageStarted

@@ -9,10 +9,13 @@ from typing import TypeVar
 import msgspec
 
 from headtorch.core.events import (
+    AgreementMeasured,
     AnyEvent,
     BaselineCompared,
     CallsMade,
+    CooperationMeasured,
     CorpusOpened,
+    EffectsMeasured,
     HeadAblated,
     HeadActivityFound,
     HeadExplained,
@@ -29,6 +32,7 @@ from headtorch.core.events import (
     PromptsShaded,
     ReportWritten,
     ScoresAdjusted,
+    SpectrumMeasured,
     StageFinished,
     StageStarted,
     StudyFinished,
@@ -38,6 +42,7 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import (
     Ablation,
+    Cooperation,
     Explanation,
     HeadActivity,
     HeadId,
@@ -47,13 +52,14 @@ from headtorch.core.records import (
     NextTokenNeuron,
     Prompt,
     Score,
+    Spectrum,
     Validity,
 )
 from headtorch.core.settings import Settings
 
 T = TypeVar("T")
 ExplainedHead = tuple[NeuronId, HeadId, str]  # the last is the explainer
-AblatedHead = tuple[NeuronId, HeadId, str, str]  # replacement, position
+AblatedHead = tuple[NeuronId, HeadId, str, str, tuple[HeadId, ...]]  # replacement, position, heads replaced with it
 StageOf = tuple[str, NeuronId | None]
 
 
@@ -81,6 +87,10 @@ class StudyState:
     unanswered: dict[ExplainedHead, HeadUnanswered] = field(default_factory=dict)  # until it is answered
     adjustments: dict[str, ScoresAdjusted] = field(default_factory=dict)  # by explainer
     ablations: dict[AblatedHead, Ablation] = field(default_factory=dict)
+    effects: dict[NeuronId, EffectsMeasured] = field(default_factory=dict)
+    agreement: AgreementMeasured | None = None  # over all next-token neurons
+    cooperation: dict[NeuronId, Cooperation] = field(default_factory=dict)
+    spectrum: dict[NeuronId, Spectrum] = field(default_factory=dict)
     baseline: dict[str, BaselineCompared] = field(default_factory=dict)  # by explainer
     calls: dict[tuple[str, str], CallsMade] = field(default_factory=dict)  # by endpoint and model, summed
     warnings: dict[tuple[str, NeuronId | None], Warned] = field(default_factory=dict)
@@ -125,8 +135,17 @@ class StudyState:
             case ScoresAdjusted():
                 self._adjust(event)
             case HeadAblated(ablation=done):
-                self.ablations.pop((done.neuron, done.head, done.replacement, done.position), None)
-                self.ablations[done.neuron, done.head, done.replacement, done.position] = done
+                key = (done.neuron, done.head, done.replacement, done.position, tuple(done.together))
+                self.ablations.pop(key, None)  # the newest comes last
+                self.ablations[key] = done
+            case EffectsMeasured(neuron=neuron):
+                self.effects[neuron] = event
+            case AgreementMeasured():
+                self.agreement = event
+            case CooperationMeasured(cooperation=measured):
+                self.cooperation[measured.neuron] = measured
+            case SpectrumMeasured(spectrum=curves):
+                self.spectrum[curves.neuron] = curves
             case BaselineCompared(explainer=explainer):
                 self.baseline[explainer] = event
             case CallsMade():

@@ -272,7 +272,7 @@ def test_the_ablation_is_a_table_of_changes_active_against_inactive(session: Ses
 
 def test_every_kind_of_ablation_of_the_head_has_its_table(session: Session) -> None:
     zero = msgspec.structs.replace(sample_ablation(AN, LOOKUP), replacement="zero", position="all", lower=3)
-    session.state.ablations[AN, LOOKUP, "zero", "all"] = zero
+    session.state.ablations[AN, LOOKUP, "zero", "all", ()] = zero
     text = words(page(session, "Ablation"))
     assert "Replaced by zero at every token, 3 of the prompts from lower activation bins" in text
     assert text.count("Δ rank") == 2
@@ -375,7 +375,7 @@ def test_records_whose_every_number_is_missing_are_shown_with_dashes(session: Se
     score = state.scores[key]
     empty = AblationGroup(n=0, delta_log_p=None, delta_p=None, delta_logit=None, delta_activation=None)
     none = dict.fromkeys(("e", "interval", "f1", "mcc", "p", "q", "random_text_precision"))
-    state.ablations[AN, LOOKUP, "mean", "last"] = msgspec.structs.replace(
+    state.ablations[AN, LOOKUP, "mean", "last", ()] = msgspec.structs.replace(
         sample_ablation(AN, LOOKUP), active=empty, inactive=empty, ks=None, ks_p=None
     )
     state.validity[AN] = Validity(
