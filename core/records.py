@@ -542,8 +542,9 @@ class Cooperation(Record, frozen=True, kw_only=True):
 class SpectrumBin(Record, frozen=True, kw_only=True):
     """Prompts of one activation bin."""
 
-    low: float | None  # edges; None: the strongest prompts, beside all bins
+    low: float | None  # edges; None: the strongest prompts of one sign, beside all bins
     high: float | None
+    strongest: int = 0  # 1 or −1: of that sign
     n: int
     activation: float | None  # mean, in the full context
 
@@ -565,5 +566,5 @@ class Spectrum(Record, frozen=True, kw_only=True):
     replacement: Literal["resample", "mean", "zero", "double"]
     position: Literal["last", "all"]
     donors: int
-    bins: list[SpectrumBin]  # ascending, the strongest prompts last (first for a neuron that fires negatively)
+    bins: list[SpectrumBin]  # ascending; the strongest prompts last, and of a gated neuron the most negative first
     curves: list[SpectrumCurve]

@@ -2,12 +2,12 @@
 
 Effects are drawn against the activation, not shares of it: a share of a sum rises with the sum by identity. Places come
 from the samples that the index keeps of every bin of the neuron's histogram, negative activations of gated neurons
-among them, and from its strongest prompts.
+among them, and from its strongest prompts, a gated neuron's of both signs.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -35,7 +35,7 @@ class BinSamples(Protocol):
 
 @dataclass(frozen=True)
 class BinnedPlaces:
-    """Places of one neuron and the bin of each; the bin behind the last is that of the strongest prompts."""
+    """Places of one neuron and the bin of each: −1 for the most negative ones, `n_bins` for the strongest."""
 
     places: list[Place]
     bins: Int[np.ndarray, " place"]
@@ -45,18 +45,21 @@ def binned_places(
     index: BinSamples,
     cluster: Callable[[int], Hashable],
     neuron: NeuronId,
-    strongest: Sequence[Place] = (),
+    strongest: Mapping[int, Sequence[Place]],
     *,
     per_bin: int = PER_BIN,
 ) -> BinnedPlaces:
-    """At most `per_bin` places from each bin, from both halves in turn, and of `strongest`; in a bin one a cluster."""
+    """At most `per_bin` places from each bin, from both halves in turn, and of the strongest by sign; one a cluster.
+
+    A cluster of documents may have places in several bins.
+    """
     places: list[Place] = []
     bins: list[int] = []
-    for bin in range(index.n_bins + 1):
-        if bin == index.n_bins:
-            candidates = list(strongest)
-        else:
+    for bin in _order(index, strongest):
+        if 0 <= bin < index.n_bins:
             candidates = _in_turn([_places(neuron, index.reservoir(neuron, bin, half)) for half in HALVES])
+        else:
+            candidates = list(strongest[-1 if bin < 0 else 1])
         of_cluster: dict[Hashable, Place] = {}
         for place in candidates:
             of_cluster.setdefault(cluster(place.document), place)
@@ -64,6 +67,10 @@ def binned_places(
         places += chosen
         bins += [bin] * len(chosen)
     return BinnedPlaces(places, np.array(bins, dtype=np.int64))
+
+
+def _order(index: BinSamples, signs: Iterable[int]) -> list[int]:
+    return sorted([*range(index.n_bins), *(-1 if sign < 0 else index.n_bins for sign in signs)])
 
 
 def _places(neuron: NeuronId, top: Top) -> list[Place]:
@@ -86,16 +93,16 @@ def spectrum_record(
     effects: Effects,
     heads: Sequence[HeadId],
     cluster: Callable[[int], Hashable],
+    signs: Sequence[int] = (1,),
     *,
-    sign: int = 1,
     seed: int = 0,
 ) -> Spectrum:
     """Mean effect of each head in every bin, with bootstrap intervals over clusters of documents.
 
-    `effects` are those on `binned.places`, in their order. `sign` −1: the strongest prompts are the most negative.
+    `effects` are those on `binned.places`, in their order; `signs` are those of the strongest prompts among them.
     """
     neuron = effects.neurons[0]
-    order = [*range(index.n_bins), index.n_bins] if sign > 0 else [index.n_bins, *range(index.n_bins)]
+    order = _order(index, signs)
     clusters = [cluster(place.document) for place in binned.places]
     edges, _ = index.histogram(neuron)
     members = [np.flatnonzero(binned.bins == bin) for bin in order]
@@ -126,8 +133,9 @@ def spectrum_record(
         donors=effects.donors,
         bins=[
             SpectrumBin(
-                low=None if bin == index.n_bins else float(edges[bin]),
-                high=None if bin == index.n_bins else float(edges[bin + 1]),
+                low=float(edges[bin]) if 0 <= bin < index.n_bins else None,
+                high=float(edges[bin + 1]) if 0 <= bin < index.n_bins else None,
+                strongest=-1 if bin < 0 else int(bin == index.n_bins),
                 n=len(some),
                 activation=float(effects.clean_activation[some].mean()) if len(some) else None,
             )

@@ -51,7 +51,10 @@ def _ablated(
     )
     for one, change in zip(heads, changes, strict=True):
         active = [one.active[i] for i in chosen]
-        ablation = ablation_record(row.neuron, one.head, row.token_id, change, active, replacement="mean")
+        clusters = [prompts[i].cluster for i in chosen]
+        ablation = ablation_record(
+            row.neuron, one.head, row.token_id, change, active, replacement="mean", clusters=clusters
+        )
         lower = sum(prompts[i].bin is not None for i in chosen)
         yield HeadAblated(ablation=msgspec.structs.replace(ablation, lower=lower))
 

@@ -176,6 +176,7 @@ def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
         [active[i] for i in chosen],
         replacement=request.replacement,
         where=request.position,
+        clusters=[prompts[i].cluster for i in chosen],
     )
     lower = sum(prompts[i].bin is not None for i in chosen)
     yield session.log(HeadAblated(ablation=msgspec.structs.replace(ablation, lower=lower)))

@@ -107,7 +107,9 @@ def spectrum_on_corpus(
     for head in heads:
         check_feeds(workspace.model, head, neuron)
     check_replacement(replacement, where)
-    strongest = workspace.strongest_places(neuron, per_bin)
+    workspace.strongest_places(neuron, 1)  # refuses a neuron that never fires
+    signs = (1, -1) if workspace.model.facts.gated else (1,)
+    strongest = {sign: _strongest_first(workspace.firings(neuron, per_bin, sign)) for sign in signs}
     binned = binned_places(workspace.index, workspace.corpus.cluster, neuron, strongest, per_bin=per_bin)
     by = stand_ins(workspace, replacement)
     found = _effects(workspace, neuron, binned.places, by, where)
@@ -118,9 +120,14 @@ def spectrum_on_corpus(
         found,
         chosen,
         workspace.corpus.cluster,
-        sign=workspace.firing_sign(neuron),
+        signs,
         seed=workspace.settings.seed,
     )
+
+
+def _strongest_first(places: Sequence[Place]) -> list[Place]:
+    """Places of both halves as one list."""
+    return sorted(places, key=lambda place: -abs(place.full_activation))
 
 
 def _halves(workspace: Workspace, places: Sequence[Place]) -> tuple[list[Place], list[Place]]:

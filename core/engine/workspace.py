@@ -155,8 +155,18 @@ class Workspace:
         Raises InputError for a neuron that never fires so.
         """
         sign = self.firing_sign(neuron)
+        places = self.firings(neuron, count, sign)
+        if not places:
+            raise InputError(
+                f"{neuron} never fires{' negatively' if sign < 0 else ''} on {self.corpus.corpus.name}; "
+                "take another neuron or a larger corpus."
+            )
+        return places
+
+    def firings(self, neuron: NeuronId, count: int, sign: int) -> list[Place]:
+        """The `count` strongest firings of one sign in each half; raises AddressError for −1 where none is indexed."""
         tops = [self.ranking.top(neuron, half, sign, k=count) for half in HALVES]
-        places = [
+        return [
             Place(neuron, int(document), int(position), int(window), float(activation))
             for top in tops
             for document, position, window, activation in zip(
@@ -164,12 +174,6 @@ class Workspace:
             )
             if sign * activation > 0
         ]
-        if not places:
-            raise InputError(
-                f"{neuron} never fires{' negatively' if sign < 0 else ''} on {self.corpus.corpus.name}; "
-                "take another neuron or a larger corpus."
-            )
-        return places
 
     def row(self, document: int, position: int) -> list[int]:
         """The full context of a place: the row of its window up to `position`."""

@@ -100,4 +100,6 @@ def _print(found: Spectrum) -> None:
 
 
 def _name(one: SpectrumBin) -> str:
-    return "strongest" if one.low is None else f"{one.low:.3f} to {one.high:.3f}"
+    if one.low is None:
+        return "most negative" if one.strongest < 0 else "strongest"
+    return f"{one.low:.3f} to {one.high:.3f}"

@@ -55,12 +55,12 @@ def strongest(*documents: int) -> list[Place]:
 
 
 def test_places_come_from_every_bin_one_a_cluster_both_halves_in_turn() -> None:
-    found = binned_places(SAMPLES, cluster, NEURON, strongest(20, 21, 30))
+    found = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20, 21, 30)})
     documents = [place.document for place in found.places]
     assert documents == [0, 10, 2, 12, 20, 30]  # 1, 11, 3 and 21 are near-copies of the ones before
     assert found.bins.tolist() == [0, 0, 2, 2, 3, 3]
     assert found.places[1][2:] == (50, 10, pytest.approx(-1.1))
-    few = binned_places(SAMPLES, cluster, NEURON, strongest(20, 30), per_bin=1)
+    few = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20, 30)}, per_bin=1)
     assert [place.document for place in few.places] == [0, 2, 20]
 
 
@@ -73,7 +73,7 @@ def effects_of(values: Sequence[float]) -> Effects:
 
 
 def test_a_curve_is_the_mean_over_each_bin_with_an_interval_over_clusters() -> None:
-    binned = binned_places(SAMPLES, cluster, NEURON, strongest(20))
+    binned = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20)})
     found = spectrum_record(SAMPLES, binned, effects_of([1.0, 2.0, 4.0, 8.0, 16.0]), HEADS, cluster)
     assert [(one.low, one.high, one.n) for one in found.bins] == [(-2, -1, 2), (-1, 0, 0), (0, 1, 2), (None, None, 1)]
     assert [one.activation for one in found.bins] == [0.5, None, 2.5, 4.0]
@@ -86,17 +86,21 @@ def test_a_curve_is_the_mean_over_each_bin_with_an_interval_over_clusters() -> N
     assert (found.replacement, found.position, found.donors) == ("resample", "last", 4)
 
 
-def test_a_neuron_that_fires_negatively_has_its_strongest_prompts_in_front() -> None:
-    binned = binned_places(SAMPLES, cluster, NEURON, strongest(20))
-    found = spectrum_record(SAMPLES, binned, effects_of([1.0, 2.0, 4.0, 8.0, 16.0]), HEADS, cluster, sign=-1)
-    assert [one.n for one in found.bins] == [1, 2, 0, 2] and found.bins[0].low is None
-    assert found.curves[0].activation == [16.0, 1.5, None, 6.0]
+def test_a_gated_neuron_has_strongest_prompts_of_both_signs() -> None:
+    binned = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20), -1: strongest(40, 50)})
+    assert binned.bins.tolist() == [-1, -1, 0, 0, 2, 2, 3]
+    measured = effects_of([1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0])
+    found = spectrum_record(SAMPLES, binned, measured, HEADS, cluster, (1, -1))
+    assert [(one.strongest, one.n) for one in found.bins] == [(-1, 2), (0, 2), (0, 0), (0, 2), (1, 1)]
+    assert found.curves[0].activation == [1.5, 6.0, None, 24.0, 64.0]
+    empty = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20), -1: []})
+    assert spectrum_record(SAMPLES, empty, measured, HEADS, cluster, (1, -1)).bins[0].n == 0
 
 
 @pytest.mark.parametrize("family", ["gpt2", "llama"])
 def test_curves_hold_the_exact_effects(family: str, tiny_model: Callable[..., LanguageModel]) -> None:
     model = tiny_model(family)
-    binned = binned_places(SAMPLES, cluster, NEURON, strongest(20))
+    binned = binned_places(SAMPLES, cluster, NEURON, {1: strongest(20)})
     rows = [model.with_first_token([5 + place.document, 9, 3 + i]) for i, place in enumerate(binned.places)]
     by = replacements(model, "zero")
     measured = effects(model, rows, [NEURON] * len(rows), by)

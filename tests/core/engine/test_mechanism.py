@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from planted import HEAD, LOOKED_UP, NEURON, SECOND_HEAD, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
+from tiny_models import tiny_model
 
 from headtorch.core.analysis.effects import effects
 from headtorch.core.engine.head_ablation import More, ablate_on_corpus, ablate_on_text, stand_ins
@@ -14,7 +15,7 @@ from headtorch.core.engine.mechanism import cooperation_on_corpus, spectrum_on_c
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import AddressError, InputError
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadId
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings
 
 
@@ -101,9 +102,20 @@ def test_the_spectrum_covers_the_bins_and_its_last_point_is_the_strongest_prompt
             or one.high is None
             or one.low - 1e-4 <= one.activation <= one.high + 1e-4
         )
-    places = workspace.strongest_places(NEURON, 6)[: found.bins[-1].n]
+    every = workspace.strongest_places(NEURON, 6)
+    places = sorted(every, key=lambda place: -place.full_activation)[: found.bins[-1].n]
     rows = [workspace.row(place.document, place.position) for place in places]
     exact = effects(workspace.model, rows, [NEURON] * len(rows), stand_ins(workspace, "zero"))
     assert found.bins[-1].n == 6
     assert found.curves[0].activation[-1] == pytest.approx(exact.activation[:, HEAD.layer, HEAD.index].mean(), abs=1e-4)
     assert {one.head for one in spectrum_on_corpus(workspace, NEURON, count=2).curves} == {HEAD, SECOND_HEAD}
+
+
+def test_the_spectrum_of_a_gated_neuron_has_both_signs(workspace: Workspace) -> None:
+    gated = Workspace(
+        Settings(corpus=workspace.settings.corpus, layers="2", context=32, top_k=9), model=tiny_model("llama")
+    )
+    found = spectrum_on_corpus(gated, NeuronId(2, 7), count=1, per_bin=4, replacement="zero")
+    first, last = found.bins[0], found.bins[-1]
+    assert (first.strongest, last.strongest) == (-1, 1) and (first.n, last.n) == (4, 4)
+    assert first.activation is not None and last.activation is not None and first.activation < 0 < last.activation
