@@ -15,7 +15,7 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
-from headtorch.tui.explaining import explainers
+from headtorch.tui.explaining import explainers, shown_explainer
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation import ablation
@@ -74,7 +74,7 @@ class DetailPane(Rows, ScrollView, can_focus=True):
     # what is shown
 
     def show(self, session: Session) -> None:
-        """Draw the present tab of the selected head; another head begins at its first line."""
+        """Draw the present tab of the selected head; another head, or other words on it, begins at its top."""
         self._session = session
         neuron, head = session.selection.neuron, session.selection.head
         name = f"{head} on {neuron}" if head is not None else str(neuron or "")
@@ -82,8 +82,8 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         other = f"{session.key('workbench.explainer')} next explainer" if several else ""
         self.set_titles(f"4 {name}" if name else "4 Detail", other)
         self._fill()
-        if self._subject != (neuron, head):
-            self._subject = (neuron, head)
+        if self._subject != (subject := (neuron, head, shown_explainer(session))):
+            self._subject = subject
             self.scroll_to(y=0, animate=False)
 
     def show_tab(self, tab: Tab) -> None:
