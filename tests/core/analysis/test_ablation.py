@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from naive_effects import head_outputs_at_end
 from scipy import stats
 from tiny_models import FAMILIES, PADDED_ROWS, ragged_rows, tiny_hf, tiny_model, tiny_tokenizer
 from torch import Tensor, nn
@@ -23,10 +24,11 @@ from headtorch.core.analysis.ablation import (
     group_means,
 )
 from headtorch.core.analysis.interventions import Readout, Where, mean_head_outputs
+from headtorch.core.analysis.replacements import replacements
 from headtorch.core.errors import AddressError, Interrupted
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.layouts import LAYOUTS
-from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.records import AblationPoints, HeadId, NeuronId
 from headtorch.core.watch import Watch
 
 SUPPORTED = [family for family in FAMILIES if family not in ("falcon_new", "falcon_sequential")]
@@ -126,6 +128,28 @@ def test_every_replacement_at_every_place_equals_one_row_at_a_time(replacement: 
     assert np.abs(change.delta_log_p).max() > 1e-2
 
 
+@pytest.mark.parametrize("family", ["gpt2", "llama", "gpt_neox"])
+def test_resampling_jointly_is_the_mean_over_one_run_for_each_donor(family: str) -> None:
+    model = model_of(family)
+    rows, others = rows_of(model), ragged_rows(model, 5, seed=9)
+    by = replacements(model, "resample", others, donors=3)
+    [change] = ablate_heads(model, rows, NEURON, TOKEN, HEADS[1:], by=by)
+    donor_z = [
+        torch.stack([z.view(model.facts.n_heads, -1) for z in head_outputs_at_end(model.hf, row)]) for row in others
+    ]
+    for i, row in enumerate(rows):
+        donors = [others.index(list(by.pool_rows[d])) for d in by.drawn(row)]
+        runs = [naive(model, row, replaced(model, HEADS[1], donor_z[d], everywhere=False)) for d in donors]  # type: ignore[arg-type]
+        before = naive(model, row, {})
+        log_p, logit, rank, activation = np.mean(runs, axis=0) - before
+        assert change.delta_log_p[i] == pytest.approx(log_p, abs=5e-5)
+        assert change.delta_logit[i] == pytest.approx(logit, abs=5e-5)
+        assert change.delta_rank[i] == pytest.approx(rank)
+        assert change.delta_activation[i] == pytest.approx(activation, abs=5e-5)
+        p = np.mean([np.exp(run[0]) for run in runs]) - np.exp(before[0])  # of the mean p, not of the mean log p
+        assert change.delta_p[i] == pytest.approx(p, abs=5e-5)
+
+
 @pytest.mark.parametrize("family", ["gpt2", "llama", "opt", "bloom"])
 def test_silencing_a_neuron_equals_one_row_at_a_time(family: str) -> None:
     model = model_of(family)
@@ -206,6 +230,15 @@ def test_a_record_has_the_means_of_both_groups_and_the_two_sample_test() -> None
     assert record.active.delta_p == pytest.approx(expected)
     test = stats.ks_2samp([-3, -1, -2], [0, 1])
     assert (record.ks, record.ks_p) == (test.statistic, test.pvalue)
+    assert record.points == AblationPoints(active, delta, [-one for one in delta])
+    assert record.p is not None and 0.05 < record.p < 0.4  # two of the ten relabellings go as far
+
+
+def test_prompts_of_one_cluster_of_documents_count_as_one_in_the_test_of_the_label() -> None:
+    delta, active = [-3.0, -3.1, -3.0, -2.9, 0.0, 0.1, 0.0], [True] * 4 + [False] * 3
+    alone = ablation_record(NEURON, HeadId(0, 1), TOKEN, change_of(delta), active)
+    together = ablation_record(NEURON, HeadId(0, 1), TOKEN, change_of(delta), active, clusters=[0] * 4 + [1] * 3)
+    assert alone.p is not None and together.p is not None and alone.p < 0.1 < together.p
 
 
 @pytest.mark.parametrize("label", [True, False])
@@ -236,6 +269,8 @@ def test_one_head_into_a_record_makes_the_means_where_only_rows_are_given() -> N
     assert ablate_head(*ask, replacement="mean", means=means) == expected
     with pytest.raises(ValueError, match="needs the means"):
         ablate_head(*ask, replacement="mean")
+    with pytest.raises(ValueError, match="needs what stands in"):
+        ablate_head(*ask, replacement="resample")
 
 
 def test_what_cannot_be_asked_is_refused() -> None:
