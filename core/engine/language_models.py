@@ -100,7 +100,8 @@ class LanguageModels:
         self._watch, self._tell = watch, tell
         self._stream = stream and tell is not None
         self._accounted: dict[tuple[str, str], CallsMade] = {}
-        self._warned = False
+        self._warned: set[str] = set()
+        self._unsaid: list[str] = []
 
     @cached_property
     def ledger(self) -> Ledger:
@@ -158,6 +159,11 @@ class LanguageModels:
             self._telling.hear((said.neuron, said.head), so_far)
 
         self.ledger.check([settings.judge_model or settings.model])
+        if settings.judge_batch > 1:
+            self._warn(
+                f"The judge reads {settings.judge_batch} prompts in one call, so its verdicts may lean on each other; "
+                "intervals and p values take them as independent."
+            )
         return LlmJudge(settings, self._chat(settings), on_verdicts=hear if self._stream else None)
 
     def need_keys(self, settings: LlmSettings) -> None:
@@ -194,11 +200,16 @@ class LanguageModels:
         yield from self._warnings()
 
     def _warnings(self) -> list[Warned]:
-        """That answers are not kept, said once: before anything is asked, or when it comes to that."""
-        if self._warned or "cache" not in vars(self) or self.cache.problem is None:
-            return []
-        self._warned = True
-        return [Warned(text=self.cache.problem)]
+        """What was found to warn of and not yet said: before anything is asked, or when it comes to that."""
+        if "cache" in vars(self) and self.cache.problem is not None:
+            self._warn(self.cache.problem)
+        found, self._unsaid = self._unsaid, []
+        return [Warned(text=text) for text in found]
+
+    def _warn(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._unsaid.append(text)
 
     def _forget(self, event: AnyEvent) -> None:
         if isinstance(event, HeadExplained):

@@ -46,6 +46,7 @@ from headtorch.core.events import (
     ScoresAdjusted,
     Spending,
     VerdictsSoFar,
+    Warned,
     is_durable,
 )
 from headtorch.core.explain.llm.cache import answers_folder
@@ -312,6 +313,16 @@ def test_a_sentence_of_ones_own_is_judged_by_the_model(owls: Owls) -> None:
     judged = [one for one in state.judgements.values() if one.explainer == "me"]
     assert judged and {one.judge for one in judged} == {NAME}
     assert {said.text for said in state.explanations.values()} == {"Active when there are 3 owls."}
+
+
+def test_batches_of_prompts_are_warned_of_once(owls: Owls) -> None:
+    assert owls.settings.llm is not None
+    models = LanguageModels()
+    for batch in (1, 2, 2):
+        models.judge(msgspec.structs.replace(owls.settings.llm, judge_batch=batch))
+    said = [event for event in models.accounted(iter(())) if isinstance(event, Warned)]
+    assert len(said) == 1 and "2 prompts in one call" in said[0].text
+    assert list(models.accounted(iter(()))) == []
 
 
 def test_leave_is_asked_once_with_the_calls_that_are_made_then(owls: Owls, whole: tuple[StudyState, int]) -> None:
