@@ -146,7 +146,9 @@ def _random_texts(workspace: Workspace, count: int) -> list[tuple[str, ...]]:
 def _labels(study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]) -> Labels:
     """For each head whether it is active for its neuron at the random places."""
     rows = _random_rows(workspace, method.random_n)
-    by_neuron = {neuron: list(group) for neuron, group in groupby(heads, key=lambda one: one.neuron)}
+    by_neuron: dict[NeuronId, list[HeadActivity]] = {}
+    for one in heads:
+        by_neuron.setdefault(one.neuron, []).append(one)
     on_rows = attribute_all(workspace.model, rows, list(by_neuron), watch=workspace.watch)
     return {
         _key(one): active
