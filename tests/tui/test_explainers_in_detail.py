@@ -119,15 +119,18 @@ def test_an_explanation_comes_as_it_is_said_and_verdicts_fill_in(session: Sessio
     assert f"▸ {NAME} is asked" in text_of(session, "Explanation")
     tell(session, ExplanationSoFar(neuron=AN, head=LOOKUP, explainer=NAME, text="Active when a fr"), request=number)
     text = text_of(session, "Explanation")
-    assert f"Asking {NAME} about L2.H7 on L3.N892 … ctrl+x stops" in text and "Active when a fr …" in text
+    assert f"Asking {NAME} about L2.H7 on L3.N892 … · ctrl+x stops" in text and "Active when a fr …" in text
     tell(session, HeadExplained(explanation=said_by(NAME)), request=number)
     so_far = VerdictsSoFar(neuron=AN, head=LOOKUP, explainer=NAME, prompts=[1, 3], verdicts=MIXED[:2], total=6)
     tell(session, so_far, request=number)
     text = text_of(session, "Explanation")
     assert "Active after a fruit." in text and "\n2 of 6 judged, 1 right." in text
     assert text_of(session, "Evidence").startswith(f"verdicts on {NAME} 2 of 6 judged, 1 right")
+    whole = VerdictsSoFar(neuron=AN, head=LOOKUP, explainer=NAME, prompts=[1, 3], verdicts=MIXED[:2], total=2)
+    tell(session, whole, request=number)
+    assert "1 of 2 right, now the controls and random text." in text_of(session, "Explanation")
     tell(session, *explained_by(NAME, NAME, MIXED, "Active after a fruit."), request=number)
-    assert "2 of 6" not in text_of(session, "Explanation") and not session.heard.verdicts
+    assert "of 2" not in text_of(session, "Explanation") and not session.heard.verdicts
 
 
 def test_what_was_judged_before_a_stop_stays_until_the_head_is_asked_about_again(session: Session) -> None:

@@ -250,6 +250,7 @@ def asking_study(tmp_path: Path, *, finished: bool) -> Path:
 async def test_a_study_asks_leave_before_it_goes_on_and_takes_the_caps(tmp_path: Path) -> None:
     async with running(asking_study(tmp_path, finished=False), NAMED) as (app, engine, pilot):
         assert isinstance(app.screen, BudgetScreen) and not engine.sent(OpenStudy)
+        assert "L3.N892" in screen_text(app)  # what is on the disk is shown behind the question
         await pilot.press(*"500", "enter")
         await pilot.pause()
         opened = engine.sent(OpenStudy)[-1]

@@ -60,7 +60,7 @@ class FourPanes(Screen[None]):
             pane.add_class("pane")
         self.arrange_panes()
         self.focus_pane(self._current)
-        self.draw_all()
+        self.call_later(self.draw_all)  # mounted by then, and in sight behind a dialog that comes at once
 
     # drawing
 

@@ -36,7 +36,7 @@ def working_line(session: Session, request: ExplainHead) -> str:
     if not asks_a_model(request):
         return f"Explaining {about} …"
     who = visible(name_of(request)) if request.explainer == "llm" else "a language model"
-    return f"Asking {who} about {about} …   {session.key('workbench.stop')} stops; what is answered is kept"
+    return f"Asking {who} about {about} … · {session.key('workbench.stop')} stops"
 
 
 def heard_lines(
@@ -58,10 +58,12 @@ def verdicts_so_far(
     if labels is None or (neuron, head, name) not in session.heard.verdicts:
         return []
     judged = judged_of(session, neuron, head, name, labels)
-    said = judged.in_words() if judged is not None else ""
+    if judged is None:
+        return []
+    left = ", now the controls and random text" if judged.done >= judged.total else ""
     again = session.key("workbench.explain")
-    stopped = "" if working else f": stopped there. The answers are kept, and {again} asks for the rest only"
-    return paragraph(f"{said}{stopped}.", width, palette.style("text"))
+    rest = left if working else f": stopped there. The answers are kept, and {again} asks for the rest only"
+    return paragraph(f"{judged.in_words()}{rest}.", width, palette.style("text"))
 
 
 def unanswered_lines(
