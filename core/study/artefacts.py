@@ -14,7 +14,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from headtorch.core.errors import StudyError
+from headtorch.core.study.contents import ARTEFACT_LIMIT
 from headtorch.core.study.files import storage_errors, write_atomic
+from headtorch.core.study.npz import check_npz
 
 Arrays = Mapping[str, NDArray[np.generic]]
 
@@ -41,6 +43,7 @@ class Artefacts:
             raise StudyError(f"{name[:80]!r} is not the name of an artefact; the study's log is damaged.")
         path = self.folder / name
         try:
+            check_npz(path, ARTEFACT_LIMIT)
             with np.load(path, allow_pickle=False) as stored:
                 arrays = {key: stored[key] for key in stored.files}
         except FileNotFoundError:

@@ -15,13 +15,15 @@ from headtorch.tui.cli.engine import engine
 from headtorch.tui.cli.explain import explain
 from headtorch.tui.cli.heads import attribute
 from headtorch.tui.cli.index import prompts, scan
-from headtorch.tui.cli.listing import corpora, models, studies
+from headtorch.tui.cli.listing import corpora, models
 from headtorch.tui.cli.neurons import neurons
 from headtorch.tui.cli.open import open_study
 from headtorch.tui.cli.prompts_for import prompts_for
+from headtorch.tui.cli.report import report
 from headtorch.tui.cli.run import run
 from headtorch.tui.cli.score import score
 from headtorch.tui.cli.spectrum import spectrum
+from headtorch.tui.cli.studies import studies
 from headtorch.tui.opening import open_workbench
 
 app = typer.Typer(
@@ -68,12 +70,13 @@ for command, summary in (
     (spectrum, "Show head effects over all activations."),
     (explain, "Explain a study's heads by another explainer."),
     (score, "Compute scores again, and compare them."),
+    (report, "Write the report of a study."),
     (prompts_for, "Show what a language model would be asked."),
     (models, "List the models at hand."),
     (corpora, "List the corpora at hand."),
-    (studies, "List the studies."),
 ):
     app.command(command.__name__.removesuffix("_study").replace("_", "-"), short_help=summary)(command)
+app.add_typer(studies, name="studies", short_help="List, rename, copy, delete, archive, import studies.")
 app.add_typer(cache, name="cache", short_help="Show and empty the cache of language models' answers.")
 app.add_typer(config, name="config", short_help="Show the settings of the workbench.")
 app.command(hidden=True)(engine)  # started by the workbench

@@ -1,8 +1,6 @@
-"""headtorch models, corpora, studies: what is at hand."""
+"""headtorch models, corpora: what is at hand."""
 
 from __future__ import annotations
-
-import time
 
 from headtorch.tui.cli import options
 
@@ -45,38 +43,3 @@ def corpora(json: options.Json = False) -> None:
         [("corpus", "text"), ("documents", "right"), ("description", "text")],
         [(c.spec, c.documents, c.description) for c in found],
     )
-
-
-def studies(json: options.Json = False) -> None:
-    """List the studies, last written first.
-
-    \b
-    Example:
-      headtorch studies
-    """
-    from headtorch.core.study.study import list_studies
-    from headtorch.tui.cli.output import print_json, print_note, print_table
-
-    found = list_studies()
-    if json:
-        print_json(
-            [
-                {name: getattr(s, name) for name in s.__struct_fields__ if name != "folder"} | {"folder": str(s.folder)}
-                for s in found
-            ]
-        )
-        return
-    if not found:
-        print_note("No study yet; headtorch run makes one.")
-        return
-    print_table(
-        [("study", "text"), ("neurons", "right"), ("scores", "right"), ("state", "text"), ("written", "left")],
-        [
-            (s.name, s.neurons, s.scores, s.problem or ("finished" if s.finished else "unfinished"), _when(s.modified))
-            for s in found
-        ],
-    )
-
-
-def _when(seconds: float) -> str:
-    return time.strftime("%Y-%m-%d %H:%M", time.localtime(seconds))
