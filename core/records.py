@@ -472,7 +472,7 @@ class Agreement(Record, frozen=True, kw_only=True):
     pairs: int  # of a prompt and a head
 
 
-Quantity = Literal["pre_activation", "activation", "log_p"]
+Quantity = Literal["pre_activation", "activation", "log_p"]  # the first, of a gated neuron, is that of its gate
 # untested: I is surely not 0, but there are too few random pairs of the same effects to compare it with
 Reading = Literal["cooperation", "redundancy", "neither", "untested"]
 

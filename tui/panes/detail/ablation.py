@@ -25,7 +25,12 @@ ROWS = (
     ("Δ rank", "delta_rank"),
 )
 _NAME, _VALUE = 13, 8  # columns
-_REPLACED = {"mean": "its mean on random text", "zero": "zero"}
+_REPLACED = {
+    "resample": "its output on other texts",
+    "mean": "its mean on random text",
+    "zero": "zero",
+    "double": "twice itself",
+}
 _WHERE = {"last": "at the firing token", "all": "at every token"}
 
 
