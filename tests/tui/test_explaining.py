@@ -232,6 +232,21 @@ async def test_w_shows_the_next_explainer_or_says_that_there_is_none(folder: Pat
         assert f"▸ {NAME}" not in screen_text(app) and "▸ rules" in screen_text(app)
 
 
+@in_terminal
+async def test_a_second_key_on_its_way_does_not_take_the_workbench_away(folder: Path) -> None:
+    async with running(folder, NAMED) as (app, _, pilot):
+        for keys in (["e"], ["e", "l"], ["i"], ["n"], ["question_mark"], ["colon"], ["o"], ["P"]):
+            await pilot.press(*keys)
+            await pilot.pause()
+            dialog = app.screen
+            assert not isinstance(dialog, Workbench), keys
+            dialog.dismiss(None)
+            dialog.dismiss(None)
+            await pilot.pause()
+            assert isinstance(app.screen, Workbench), keys
+            assert len(app.screen_stack) == 2, keys
+
+
 # a study that asks
 
 

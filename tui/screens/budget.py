@@ -11,7 +11,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from headtorch.core.errors import InputError
@@ -20,6 +19,7 @@ from headtorch.core.settings import LlmAccess, LlmSettings, Price, Settings
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Dialog
 from headtorch.tui.spending import count, most_calls_a_head
 from headtorch.tui.widgets.entry import Entry
 
@@ -34,7 +34,7 @@ class Leave:
     run: bool
 
 
-class BudgetScreen(ModalScreen["Leave | None"]):
+class BudgetScreen(Dialog["Leave | None"]):
     """Returns what is allowed, None for back. `heads`: how many wait for an explanation or a score, where known."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("budget")]

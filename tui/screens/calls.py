@@ -10,7 +10,6 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from headtorch.core.engine.protocol import CallsPlanned
@@ -19,6 +18,7 @@ from headtorch.core.settings import LlmAccess
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Dialog
 from headtorch.tui.spending import caps, count, dollars
 
 SENT = (
@@ -27,7 +27,7 @@ SENT = (
 )
 
 
-class CallsScreen(ModalScreen[bool]):
+class CallsScreen(Dialog[bool]):
     """Returns whether to send. Opens before the numbers are there; where nothing has to be sent it closes by itself."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("calls")]
@@ -72,8 +72,7 @@ class CallsScreen(ModalScreen[bool]):
         self._planned = message
         if not any(plan.calls for plan in message.plans):
             self.dismiss(True)
-        else:
-            self._draw()
+        self._draw()
 
     def show_failure(self, request: int, text: str) -> None:
         """There will be no numbers."""

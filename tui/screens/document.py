@@ -10,7 +10,6 @@ from rich.style import Style
 from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.screen import Screen
 from textual.widgets import Footer
 
 from headtorch.core.engine.protocol import DocumentText
@@ -18,6 +17,7 @@ from headtorch.core.records import Prompt
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
 from headtorch.tui.keymap import bindings
+from headtorch.tui.screens.leaving import Page
 from headtorch.tui.screens.prompt_line import PromptLine
 from headtorch.tui.widgets.lines import Lines
 from headtorch.tui.widgets.wrapping import Wrapped, wrap
@@ -184,7 +184,7 @@ class DocumentLines(Lines):
         return "".join(self.tokens[first : last + 1]).strip()
 
 
-class DocumentScreen(Screen[None]):
+class DocumentScreen(Page[None]):
     """Shows "Reading …" until `show_document` brings the text."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("document")]

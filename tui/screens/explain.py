@@ -11,13 +11,13 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 from textual.widgets import Static
 
 from headtorch.core.text import visible
 from headtorch.tui.explaining import Kind
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Dialog
 
 NAME = 24  # columns of a way's name at most
 _KEYS = {"rules": "explain.rules", "llm": "explain.llm", "me": "explain.me"}
@@ -34,7 +34,7 @@ class Way:
     known: str = ""
 
 
-class ExplainScreen(ModalScreen["Kind | None"]):
+class ExplainScreen(Dialog["Kind | None"]):
     """Returns the way chosen, or None. The cursor begins on the way taken last, so that Enter takes it again."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("explain")]

@@ -13,7 +13,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.dom import DOMNode
-from textual.screen import ModalScreen, Screen
+from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Static
 
@@ -21,6 +21,7 @@ from headtorch.core.text import visible
 from headtorch.tui.keymap import COMMANDS, bindings, key_of
 from headtorch.tui.keys import key_names
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Dialog
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class KeysOf:
     keys: list[tuple[str, str]]
 
 
-class HelpScreen(ModalScreen[None]):
+class HelpScreen(Dialog[None]):
     """Text and keys to read; escape, q and ? close it."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("help")]

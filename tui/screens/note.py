@@ -8,14 +8,14 @@ from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Vertical
 from textual.content import Content
-from textual.screen import ModalScreen
 
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings, key_of
+from headtorch.tui.screens.leaving import Dialog
 from headtorch.tui.widgets.area import Area
 
 
-class NoteScreen(ModalScreen["str | None"]):
+class NoteScreen(Dialog["str | None"]):
     """Returns the text, however it is left: a note is saved at once and an empty one is taken away."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("note")]

@@ -13,7 +13,6 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.widget import Widget
 from textual.widgets import Footer, Input, Label, Static
 
@@ -43,6 +42,7 @@ from headtorch.tui.picking.question import (
     write_tokens,
 )
 from headtorch.tui.remembered import Choices, remember, remembered
+from headtorch.tui.screens.leaving import Page
 from headtorch.tui.settings import TuiSettings
 from headtorch.tui.widgets.entry import Entry
 from headtorch.tui.widgets.lines import Lines
@@ -63,7 +63,7 @@ HELP = (
 )
 
 
-class PickScreen(Screen[PickResult | None]):
+class PickScreen(Page[PickResult | None]):
     """Returns what was picked, or None for back. `back`: there is a workbench to go back to."""
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]

@@ -10,13 +10,13 @@ from rich.text import Text
 from textual.app import ComposeResult
 from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
-from textual.screen import ModalScreen
 from textual.widgets import Input, Label, Static
 
 from headtorch.core.errors import InputError
 from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Dialog
 from headtorch.tui.widgets.entry import Entry
 
 Read = TypeVar("Read")
@@ -30,7 +30,7 @@ class Suggestion:
     about: str = ""
 
 
-class LineScreen(ModalScreen["Read | None"], Generic[Read]):
+class LineScreen(Dialog["Read | None"], Generic[Read]):
     """Enter reads the line and returns what it says, or shows in a sentence why not; Esc returns None.
 
     Up and down walk through the suggestions, Enter takes the one walked to, Tab puts it on the line to go on from.

@@ -13,7 +13,6 @@ from textual.binding import BindingType
 from textual.containers import VerticalScroll
 from textual.content import Content
 from textual.message import Message
-from textual.screen import Screen
 from textual.timer import Timer
 from textual.widgets import Footer, Static, TextArea
 
@@ -22,6 +21,7 @@ from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.screens.leaving import Page
 from headtorch.tui.screens.probe_page import ProbePage
 from headtorch.tui.selection import SHADING_MODES, ShadingMode
 from headtorch.tui.widgets.area import Area
@@ -129,7 +129,7 @@ class AnswerView(VerticalScroll, can_focus=True, inherit_bindings=False):
             self.post_message(self.PositionWanted(position))
 
 
-class TryTextScreen(Screen[None]):
+class TryTextScreen(Page[None]):
     """`ask(text, position)` sends a text and returns the number of the request; the answer comes to `show_probe`.
 
     Every answer is compared with the last one on another text, or with the one that the user kept.

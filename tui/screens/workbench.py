@@ -25,6 +25,7 @@ from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
+from headtorch.tui.read_only import read_only_line
 from headtorch.tui.refusals import busy, no_engine, no_head, no_neuron, no_study
 from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.screens.calls import CallsScreen
@@ -226,12 +227,12 @@ class Workbench(FourPanes):
 
     def action_bookmark(self) -> None:
         """Set or take away the neuron's bookmark."""
-        if not self.refuses(no_neuron(self.session)):
+        if not self.refuses(no_neuron(self.session) or read_only_line(self.session)):
             self._save(self.session.toggle_bookmark)
 
     def action_note(self) -> None:
         """Write about the neuron, or the head of it."""
-        if self.refuses(no_study(self.session)):
+        if self.refuses(no_study(self.session) or read_only_line(self.session)):
             return
         subject = self.session.subject()
         before = self.session.notes.notes.get(subject, "")
