@@ -7,30 +7,22 @@ from collections.abc import Iterator, Mapping, Sequence
 import msgspec
 import numpy as np
 
-from headtorch.core.analysis.ablation import ablate_heads, ablation_record
 from headtorch.core.analysis.activity import active_heads, head_activities
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine import stages
-from headtorch.core.engine.ablating import ABLATED_PROMPTS
 from headtorch.core.engine.explaining import explain_heads
 from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.pipeline import STAGES
 from headtorch.core.engine.planning import planned_questions
-from headtorch.core.engine.protocol import AblateHead, Answer, CallsPlanned, ExplainHead, PlanCalls, VisitNeuron
+from headtorch.core.engine.protocol import Answer, CallsPlanned, ExplainHead, PlanCalls, VisitNeuron
 from headtorch.core.engine.scoring import score_heads
 from headtorch.core.engine.session import Session
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import ExplanationError, InputError
-from headtorch.core.events import (
-    AnyEvent,
-    HeadAblated,
-    HeadExplained,
-    NeuronVisited,
-)
+from headtorch.core.events import AnyEvent, HeadExplained, NeuronVisited
 from headtorch.core.explain.llm.questions import texts_sent
 from headtorch.core.records import HeadActivity, HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.settings import Settings
-from headtorch.core.study.artefacts import Arrays
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
@@ -42,11 +34,8 @@ class OneNeuron(Study):
     """
 
     def __init__(self, study: Study, row: NextTokenNeuron) -> None:
-        super().__init__(study.folder, study.settings, _only(study.state, row))
-        self._whole = study
-
-    def save_arrays(self, arrays: Arrays) -> str:
-        return self._whole.save_arrays(arrays)
+        vars(self).update(vars(study))
+        self.state = _only(study.state, row)
 
 
 def _only(state: StudyState, row: NextTokenNeuron) -> StudyState:
@@ -91,7 +80,7 @@ def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
     method = method_of(asked, models)
     if method.asks and asked.llm is not None:
         models.need_keys(asked.llm)
-    yield from _known(session, request.neuron, request.head)
+    yield from known_head(session, request.neuron, request.head)
     alone, activity = _alone(session, request, method)
     events = models.accounted(_explained_and_scored(alone, session.workspace, method, activity))
     for event in events:
@@ -113,7 +102,7 @@ def plan_calls(session: Session, request: PlanCalls) -> Iterator[AnyEvent | Answ
     wanted = request.head
     models = session.models(wanted.access)
     method = method_of(_asked(session, wanted), models)
-    yield from _known(session, wanted.neuron, wanted.head)
+    yield from known_head(session, wanted.neuron, wanted.head)
     alone, activity = _alone(session, wanted, method)
     asked = planned_questions(alone, session.workspace, method, [activity], [activity])
     plans = models.ledger.estimate(asked, models.cache.get) if asked else []
@@ -150,41 +139,14 @@ def _alone(session: Session, request: ExplainHead, method: Method) -> tuple[OneN
     return alone, activity
 
 
-def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
-    """Replace one head on prompts where it is active and where it is not, as many of each as a study takes."""
-    neuron, head = request.neuron, request.head
-    yield from _known(session, neuron, head)
-    row = session.row_of(neuron)
-    prompts, active = _labels(session, neuron, head)
-    chosen = [i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[:ABLATED_PROMPTS]]
-    change = ablate_heads(
-        session.workspace.model,
-        [session.workspace.row(prompts[i].document, prompts[i].position) for i in chosen],
-        neuron,
-        row.token_id,
-        [head],
-        replacement=request.replacement,
-        where=request.position,
-        means=session.means if request.replacement == "mean" else None,
-        watch=session.engine,
-    )[0]
-    ablation = ablation_record(
-        neuron,
-        head,
-        row.token_id,
-        change,
-        [active[i] for i in chosen],
-        replacement=request.replacement,
-        where=request.position,
-        clusters=[prompts[i].cluster for i in chosen],
-    )
-    lower = sum(prompts[i].bin is not None for i in chosen)
-    yield session.log(HeadAblated(ablation=msgspec.structs.replace(ablation, lower=lower)))
-
-
-def _known(session: Session, neuron: NeuronId, head: HeadId) -> Iterator[AnyEvent]:
+def known_head(session: Session, neuron: NeuronId, head: HeadId) -> Iterator[AnyEvent]:
     """Visit the neuron where that is left to do, and check the head; raises InputError for one that never fires."""
     check_feeds(session.workspace.model, head, neuron)
+    yield from known_neuron(session, neuron)
+
+
+def known_neuron(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
+    """Visit the neuron where that is left to do; raises InputError for one that never fires."""
     yield from visit(session, neuron)
     if not session.study.state.prompts[neuron]:
         raise InputError(f"{neuron} never fires on this corpus, so there is nothing to say about its heads.")
@@ -209,7 +171,7 @@ def activity_of(session: Session, neuron: NeuronId, head: HeadId) -> HeadActivit
     raise InputError(f"{head} is active on none of the prompts of {neuron}, so there is nothing to explain.")
 
 
-def _labels(session: Session, neuron: NeuronId, head: HeadId) -> tuple[Sequence[Prompt], list[bool]]:
+def labels(session: Session, neuron: NeuronId, head: HeadId) -> tuple[Sequence[Prompt], list[bool]]:
     """The prompts that a head is judged on, and where it is active."""
     state = session.study.state
     known = state.activity_of(neuron, head)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from headtorch.core.engine import drilldown, probing, roles, shading
+from headtorch.core.engine import cause, drilldown, probing, roles, shading
 from headtorch.core.engine.protocol import (
     AblateHead,
     Answer,
@@ -13,6 +13,9 @@ from headtorch.core.engine.protocol import (
     ExplainHead,
     FindHeadRoles,
     ListNeurons,
+    MeasureCooperation,
+    MeasureEffects,
+    MeasureSpectrum,
     NeuronList,
     PlanCalls,
     ProbeText,
@@ -47,7 +50,13 @@ def answer(engine: Engine, request: AnyRequest) -> Iterator[AnyEvent | Answer]:
         case PlanCalls():
             yield from drilldown.plan_calls(session, request)
         case AblateHead():
-            yield from drilldown.ablate_head(session, request)
+            yield from cause.ablate_head(session, request)
+        case MeasureEffects():
+            yield from cause.measure_effects(session, request)
+        case MeasureCooperation():
+            yield from cause.measure_cooperation(session, request)
+        case MeasureSpectrum():
+            yield from cause.measure_spectrum(session, request)
         case FindHeadRoles():
             yield from roles.find_head_roles(session.workspace.model, request.id, watch=engine)
         case ReadDocument():

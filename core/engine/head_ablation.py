@@ -24,7 +24,7 @@ from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.label_permutation import control_heads, label_p, output_norms
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.analysis.mediation import mediate, mediation_record
-from headtorch.core.analysis.replacements import Replacements, check_replacement, replacements
+from headtorch.core.analysis.replacements import Replacements, check_replacement
 from headtorch.core.analysis.self_repair import repair_record, self_repair
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
@@ -61,9 +61,9 @@ def ablate_on_text(
     more: More = More(),
 ) -> Ablation:
     """The change on one row, which counts as active. Raises AddressError for a head that cannot feed the neuron."""
-    _check(workspace, neuron, head, replacement, where, more)
+    check_ablation(workspace, neuron, head, replacement, where, more)
     prompts = Prompts([list(row)], np.array([True]), [0])
-    return _ablated(workspace, prompts, neuron, head, token_id, replacement, where, more)
+    return ablate_on_prompts(workspace, prompts, neuron, head, token_id, replacement, where, more)
 
 
 def ablate_on_corpus(
@@ -81,7 +81,7 @@ def ablate_on_corpus(
     A head is active where its attribution lies two of its own standard deviations above its mean on random positions.
     Raises AddressError for a head that cannot feed the neuron, InputError for a neuron that never fires.
     """
-    _check(workspace, neuron, head, replacement, where, more)
+    check_ablation(workspace, neuron, head, replacement, where, more)
     places = workspace.strongest_places(neuron, top)
     rows = [workspace.row(place.document, place.position) for place in places]
     base = baselines(workspace.model, workspace.random_rows, [neuron], watch=workspace.watch)
@@ -89,12 +89,13 @@ def ablate_on_corpus(
     sign = workspace.firing_sign(neuron)
     active = active_heads(headline.astype(np.float64), base.mean[0], base.sd[0], sign=sign)[:, head.layer, head.index]
     prompts = Prompts(rows, active, [workspace.corpus.cluster(place.document) for place in places])
-    return _ablated(workspace, prompts, neuron, head, token_id, replacement, where, more)
+    return ablate_on_prompts(workspace, prompts, neuron, head, token_id, replacement, where, more)
 
 
-def _check(
+def check_ablation(
     workspace: Workspace, neuron: NeuronId, head: HeadId, replacement: Replacement, where: Where, more: More
 ) -> None:
+    """Raises AddressError for a head that cannot feed the neuron, InputError for what cannot be asked together."""
     heads = (head, *more.together)
     for one in heads:
         check_feeds(workspace.model, one, neuron)
@@ -107,11 +108,10 @@ def _check(
 
 def stand_ins(workspace: Workspace, replacement: Replacement) -> Replacements:
     """What stands in for heads' outputs, made from random rows of the corpus where that is needed."""
-    rows = workspace.random_rows if replacement in ("resample", "mean") else ()
-    return replacements(workspace.model, replacement, rows, seed=workspace.settings.seed, watch=workspace.watch)
+    return workspace.stand_ins(replacement)
 
 
-def _ablated(
+def ablate_on_prompts(
     workspace: Workspace,
     prompts: Prompts,
     neuron: NeuronId,
@@ -121,6 +121,7 @@ def _ablated(
     where: Where,
     more: More,
 ) -> Ablation:
+    """The change on prompts whose labels are known, with control heads where both labels occur."""
     model, watch, rows = workspace.model, workspace.watch, prompts.rows
     by = stand_ins(workspace, replacement)
     heads, eligible = (head, *more.together), model.eligible_heads(neuron.layer)

@@ -11,6 +11,7 @@ from headtorch.core.engine.ablating import ablate
 from headtorch.core.engine.comparing import compare
 from headtorch.core.engine.contrast import contrast
 from headtorch.core.engine.explaining import explain, explain_heads, without_explanation
+from headtorch.core.engine.measuring import measure
 from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.planning import ask_leave
 from headtorch.core.engine.scoring import score, score_heads, without_judgement
@@ -34,8 +35,10 @@ STAGES: dict[str, Stage] = {
     "contrast": contrast,
     "explain": explain,
     "score": score,
+    "effects": measure,
     "ablate": ablate,
 }
+LATER = ("effects",)  # stages that finished studies of earlier versions have not
 ASKING = ("explain", "score", "ablate")  # gone through again for heads that were left unanswered
 
 
@@ -75,6 +78,11 @@ def stages_left(state: StudyState) -> list[str]:
     family = {(one.neuron, one.head, own) for one in state.explainable()}
     again = ASKING if family & state.unanswered.keys() else ()
     return [name for name in STAGES if name in again or not state.is_done(name)]
+
+
+def is_finished(state: StudyState) -> bool:
+    """Whether nothing needs to be run for the study to be read; `run_study` may still have something to add."""
+    return state.finished is not None and all(state.is_done(name) for name in STAGES if name not in LATER)
 
 
 def explain_study(

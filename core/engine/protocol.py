@@ -19,6 +19,7 @@ from headtorch.core.records import PlannedCalls as PlannedCalls
 from headtorch.core.settings import LlmAccess, LlmSettings, Settings
 
 Replacement = Literal["zero", "mean"]
+StandIn = Literal["resample", "mean", "zero", "double"]
 Where = Literal["last", "all"]
 HeadMap: TypeAlias = list[list[float | None]]  # [layer][head]; None: the head cannot feed the neuron
 
@@ -81,12 +82,38 @@ class PlanCalls(Request, frozen=True, kw_only=True):
 
 
 class AblateHead(Request, frozen=True, kw_only=True):
-    """Take a head away on the neuron's prompts; logged as HeadAblated."""
+    """Take a head away on the neuron's prompts, or several jointly; logged as HeadAblated.
+
+    `mediation`: how much goes through the neuron, what self-repair hides, and what the neuron itself does, too; at the
+    last position alone.
+    """
 
     neuron: NeuronId
     head: HeadId
-    replacement: Replacement = "mean"
+    replacement: StandIn = "resample"
     position: Where = "last"
+    together: list[HeadId] = []  # heads taken away with it
+    mediation: bool = False
+
+
+class MeasureEffects(Request, frozen=True, kw_only=True):
+    """What every head really does to the neuron; logged as EffectsMeasured."""
+
+    neuron: NeuronId
+
+
+class MeasureCooperation(Request, frozen=True, kw_only=True):
+    """Whether heads, by default the strongest, need or replace each other; logged as CooperationMeasured."""
+
+    neuron: NeuronId
+    heads: list[HeadId] = []
+
+
+class MeasureSpectrum(Request, frozen=True, kw_only=True):
+    """What heads, by default the strongest, do over all activations; logged as SpectrumMeasured."""
+
+    neuron: NeuronId
+    heads: list[HeadId] = []
 
 
 class FindHeadRoles(Request, frozen=True, kw_only=True):
@@ -127,6 +154,9 @@ AnyRequest: TypeAlias = (
     | ExplainHead
     | PlanCalls
     | AblateHead
+    | MeasureEffects
+    | MeasureCooperation
+    | MeasureSpectrum
     | FindHeadRoles
     | ReadDocument
     | ProbeText

@@ -18,7 +18,7 @@ from headtorch.core.engine.best_prompts import BestPromptsTeller
 from headtorch.core.engine.devices import DeviceMeter
 from headtorch.core.engine.language_models import LanguageModels
 from headtorch.core.engine.memory import make_room
-from headtorch.core.engine.pipeline import STAGES, run_study
+from headtorch.core.engine.pipeline import is_finished, run_study
 from headtorch.core.engine.protocol import Answer, OpenStudy, StudyReady
 from headtorch.core.engine.stages import open_corpus, open_model
 from headtorch.core.engine.workspace import Workspace
@@ -87,7 +87,7 @@ class Session:
         self._study = Study.create(self.folder, self.settings)
         yield StudyReady(request=self.request.id, folder=str(self.folder.absolute()))
         self._measure_device()
-        if self.request.run and not _finished(self._study):
+        if self.request.run and not is_finished(self._study.state):
             self.workspace.on_best = BestPromptsTeller(self.workspace, self._study, self.engine.live)
             yield from run_study(self._study, self.workspace)
             return
@@ -216,7 +216,3 @@ def _asked(request: OpenStudy) -> tuple[Path, Settings]:
         raise InputError("A study is opened by its name or by its settings; neither was given.")
     folder = resolve(request.where)
     return folder, read_study_file(folder).settings
-
-
-def _finished(study: Study) -> bool:
-    return study.state.finished is not None and all(study.state.is_done(name) for name in STAGES)

@@ -13,6 +13,7 @@ from jaxtyping import Float
 
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
+from headtorch.core.analysis.prior import weight_prior
 from headtorch.core.analysis.trim import Place, collapse, trim
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
@@ -171,7 +172,7 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     neurons = [neuron for neuron, prompts in state.own(state.prompts).items() if prompts]
     if not neurons:
         return
-    base = workspace.baselines(neurons)
+    base, prior = workspace.baselines(neurons), _prior(workspace, neurons)
     prompts = [prompt for neuron in neurons for prompt in state.prompts[neuron]]
     rows = prompt_rows(study, workspace, prompts)
     attribution = attribute(workspace.model, rows, [prompt.neuron for prompt in prompts], watch=workspace.watch)
@@ -187,6 +188,7 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
                 beta=_finite(base.beta[n, layer, head]),
                 baseline_mean=_finite(base.mean[n, layer, head]),
                 baseline_sd=_finite(base.sd[n, layer, head]),
+                prior=_finite(prior[n, layer, head]),
             )
             for layer, head in np.argwhere(workspace.model.eligible_heads(neuron.layer)).tolist()
         ]
@@ -198,6 +200,14 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             top_heads=[summary.head for summary in ranked[:5]],
             max_error=float(attribution.relative_error[mine].max()),
         )
+
+
+def _prior(workspace: Workspace, neurons: Sequence[NeuronId]) -> Float[np.ndarray, "neuron layer head"]:
+    """How much of what a head can write the neuron (gated: its gate) can read; nan where the weights cannot tell."""
+    facts = workspace.model.facts
+    if facts.post_norm:
+        return np.full((len(neurons), facts.n_layers, facts.n_heads), np.nan)
+    return weight_prior(workspace.model, neurons)[:, 0]
 
 
 def _arrays(study: Study, attribution: Attribution, mine: Sequence[int]) -> dict[str, np.ndarray]:

@@ -11,6 +11,7 @@ from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
 from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.ranking import Ranking
+from headtorch.core.analysis.replacements import Replacement, Replacements, replacements
 from headtorch.core.analysis.scan import BestSoFar, scan
 from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.trim import Place
@@ -183,6 +184,17 @@ class Workspace:
     def random_rows(self) -> list[list[int]]:
         """Full contexts that end at random positions of the corpus, both halves, for baselines."""
         return self.rows_at(self.index.random_positions())
+
+    def stand_ins(self, kind: Replacement) -> Replacements:
+        """What stands in for heads' outputs, made once, from the random rows where that is needed."""
+        if kind not in self._stand_ins:
+            rows = self.random_rows if kind in ("resample", "mean") else ()
+            self._stand_ins[kind] = replacements(self.model, kind, rows, seed=self.settings.seed, watch=self.watch)
+        return self._stand_ins[kind]
+
+    @cached_property
+    def _stand_ins(self) -> dict[Replacement, Replacements]:
+        return {}
 
     @cached_property
     def validator(self) -> Validator:
