@@ -31,6 +31,7 @@ from headtorch.tui.keys import key_name
 from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
+from headtorch.tui.read_only import look_again, read_only_line, why_read_only
 from headtorch.tui.screens.budget import BudgetScreen, Leave
 from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
 
 
 PALETTE_ROWS = 10
+FOLLOW_SECONDS = 1.0  # between looks at a study that another process writes
 
 
 class Engine(Protocol):
@@ -74,6 +76,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         study: str | None = None,
         device: str = "auto",
         theme: str | None = None,
+        read_only: bool = False,
         engine: EngineMaker | None = None,
         settings: TuiSettings | None = None,
     ) -> None:
@@ -91,7 +94,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         self.model = LanguageModel.of(self.settings)
         self.session = self._session()
         self._picked = None if study is None else PickResult(None, study, device)
-        self._engine_runs = self._engine_died = False
+        self._read_only = read_only
+        self._engine_runs = self._engine_died = self._engine_asleep = False
         self._workbench: Workbench | None = None
         self._allowed: LlmAccess | None = None  # the caps that the user set last
 
@@ -121,7 +125,10 @@ class HeadtorchApp(App[None], inherit_bindings=False):
             self.push_screen(PickScreen(), self.picked)
         else:
             self.picked(self._picked)
-        self.call_after_refresh(self.start_engine)
+        self._engine_asleep = self.session.read_only is not None
+        if not self._engine_asleep:
+            self.call_after_refresh(self.start_engine)
+        self.set_interval(FOLLOW_SECONDS, self._follow)
 
     # the study
 
@@ -139,6 +146,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
                 self.say(str(error), True)
                 self.push_screen(PickScreen(back=self.workbench is not None), self.picked)
                 return
+            session.read_only = why_read_only(session, self._read_only)
         if self.workbench is not None:
             self.pop_screen()
         self.session, self._picked = session, result
@@ -146,10 +154,26 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
         self._workbench = Workbench(self.session)
         self.push_screen(self._workbench)
-        if self._engine_runs:
+        if session.study is not None and session.study.cut is not None:
+            self.say(session.study.cut)
+        if session.read_only is not None:
+            self._workbench.alarm = read_only_line(session)
+        elif self._engine_runs:
             self._open()
-        elif self._engine_died:
+        elif self._engine_died or self._engine_asleep:
             self.run_worker(self.start_engine())
+
+    def _follow(self) -> None:
+        """Show what another process writes into a study that is only looked at."""
+        if self.workbench is None or self.session.read_only is None:
+            return
+        try:
+            topics = look_again(self.session)
+        except HeadtorchError as error:
+            topics = frozenset()
+            self.say(str(error), True)
+        self.workbench.alarm = read_only_line(self.session)
+        self.workbench.changed(topics)
 
     def action_pick(self) -> None:
         """Let the user pick another study; escape leads back."""
@@ -190,13 +214,17 @@ class HeadtorchApp(App[None], inherit_bindings=False):
             if self.workbench is not None:
                 self.workbench.alarm = self._starts_again(error)
             return
-        self._engine_runs, self._engine_died = True, False
+        self._engine_runs, self._engine_died, self._engine_asleep = True, False, False
         if self.workbench is not None:
             self.workbench.alarm = None
             self._open()
 
     async def action_restart_engine(self) -> None:
         """Start the engine again; what it was doing for the study goes on."""
+        if self.session.read_only is not None:
+            self.session.read_only = why_read_only(self.session, self._read_only)
+            if self.session.read_only is not None:
+                return self.say(read_only_line(self.session) or "")
         if not self._engine_runs:
             await self.start_engine()
         elif self.session.is_unfinished():

@@ -8,8 +8,10 @@ import sys
 from headtorch.core.errors import InputError
 
 
-def open_workbench(study: str | None = None, device: str = "auto", theme: str | None = None) -> None:
-    """Run the workbench until it is left.
+def open_workbench(
+    study: str | None = None, device: str = "auto", theme: str | None = None, read_only: bool = False
+) -> None:
+    """Run the workbench until it is left; `read_only`: without an engine, so without the model and its device.
 
     Raises InputError without a terminal and for a theme that is not there, StudyError for a study that is not.
     """
@@ -22,7 +24,7 @@ def open_workbench(study: str | None = None, device: str = "auto", theme: str | 
         from headtorch.core.study.study import read_study_file
 
         read_study_file(resolve(study))
-    app = HeadtorchApp(study=study, device=device, theme=theme)
+    app = HeadtorchApp(study=study, device=device, theme=theme, read_only=read_only)
     if theme is not None and theme not in app.themes.names:
         raise InputError(f"There is no theme {theme!r}; there are {', '.join(app.themes.names)}.")
     app.run(mouse=app.settings.mouse)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headtorch.core.engine.protocol import AblateHead, ExplainHead, OpenStudy
 from headtorch.tui.feeding import why_not
+from headtorch.tui.read_only import read_only_line
 from headtorch.tui.session import Session
 
 
@@ -26,8 +27,10 @@ def no_study(session: Session) -> str | None:
 
 
 def no_engine(session: Session, *, dead: bool) -> str | None:
-    """The engine has ended, is loading, or does not have the study."""
+    """The engine has ended, is loading, or does not have the study; or the study is only looked at."""
     again = session.key("workbench.restart-engine")
+    if session.read_only:
+        return read_only_line(session)
     if dead:
         return f"The engine is not running; {again} starts it again."
     if not session.ready and session.requests.is_waiting(OpenStudy):

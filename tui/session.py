@@ -81,6 +81,7 @@ class Session:
     selection: Selection = field(default_factory=Selection)
     study: Study | None = None  # open for reading: arrays and notes
     ready: bool = False  # the engine has this study and answers about it
+    read_only: str | None = None  # why the study is only looked at; the end of a sentence
     progress: Progress | None = None
     device: DeviceUse | None = None
     best_prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)  # while the scan goes on
@@ -146,6 +147,13 @@ class Session:
         if self.selection.neuron is None and self.state.neurons:
             self.select_neuron(next(iter(self.state.neurons)))
         return EVERYTHING
+
+    def follow(self) -> frozenset[Topic]:
+        """Take in what another process has logged. Raises StudyError for a log that cannot be read."""
+        topics: frozenset[Topic] = frozenset()
+        for event in self.study.news() if self.study is not None else []:
+            topics |= self._event(event)
+        return topics
 
     def _event(self, event: AnyEvent) -> frozenset[Topic]:
         if isinstance(event, Progress):

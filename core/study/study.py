@@ -115,11 +115,8 @@ class Study:
         return read_log(self.folder / "events.jsonl")
 
     def news(self) -> list[AnyEvent]:
-        """What another process has logged since this one read last, folded into `state`. Raises as `open` does."""
-        found = list(self._log.read())
-        for event in found:
-            self.state.apply(event)
-        return found
+        """What another process has logged since this one read last, not yet in `state`. Raises as `open` does."""
+        return list(self._log.read())
 
     def save_arrays(self, arrays: Arrays) -> str:
         """Store arrays and return the artefact's name for an event to carry."""

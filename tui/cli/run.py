@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
@@ -71,9 +72,10 @@ def run(
     from headtorch.core.settings import Settings
     from headtorch.core.study.places import default_name, resolve
     from headtorch.core.study.study import Study
+    from headtorch.core.text import visible
     from headtorch.tui.cli.asking import language_models, models_for
     from headtorch.tui.cli.output import print_json
-    from headtorch.tui.cli.progress import progress_bars
+    from headtorch.tui.cli.progress import aside, progress_bars
     from headtorch.tui.cli.workspaces import anchored
 
     llm, access = models_for(
@@ -118,6 +120,9 @@ def run(
             workspace.check_question()
             workspace.corpus  # noqa: B018 (read now, so that one which cannot be leaves no study behind)
         with Study.create(where, asked) as opened:
+            if opened.cut and not json:
+                with aside(watch):
+                    sys.stderr.write(f"{visible(opened.cut)}\n")
             for _ in run_study(opened, workspace, out=out):
                 pass
     if json:

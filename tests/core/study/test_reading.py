@@ -95,7 +95,10 @@ def test_a_reader_follows_the_process_that_writes_and_knows_it(study: Study) -> 
     assert reader.news() == []
     say("one")
     say("two")
-    assert [event.text for event in reader.news() if isinstance(event, Warned)] == ["one", "two"]
+    news = reader.news()
+    assert [event.text for event in news if isinstance(event, Warned)] == ["one", "two"]
+    for event in news:
+        reader.state.apply(event)
     assert reader.state == Study.open("trial").state and reader.news() == []
     say("torn")
     assert reader.news() == [] and Study.open("trial").cut is None, "a line that is being written is not torn"

@@ -1,0 +1,92 @@
+"""A study that is only looked at: everything is shown, nothing is written, and what cannot be done says why."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+from fake_engine import FakeEngine
+from sample_study import AN, sample_folder
+from screens import screen_text
+from stage import in_terminal
+
+from headtorch.core.engine.protocol import OpenStudy
+from headtorch.core.errors import InputError
+from headtorch.core.events import HeadExplained, Warned
+from headtorch.core.study.study import Study
+from headtorch.tui.app import HeadtorchApp
+from headtorch.tui.cli.open import open_study
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    return sample_folder(tmp_path)
+
+
+def notices(app: HeadtorchApp) -> str:
+    return "\n".join(note.message for note in app._notifications)
+
+
+def files(folder: Path) -> dict[str, bytes]:
+    return {str(path): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@in_terminal
+async def test_a_study_opened_read_only_is_whole_and_needs_no_engine(folder: Path) -> None:
+    before = files(folder)
+    app = HeadtorchApp(study=str(folder), read_only=True, engine=FakeEngine)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await pilot.pause(0.2)
+        text = screen_text(app)
+        assert "L3.N892" in text and "read-only: it was opened with --read-only." in text
+        for key in ("e", "b", "n", "d", "t", "R"):
+            await pilot.press(key)
+            await pilot.pause()
+        assert isinstance(app.engine, FakeEngine) and app.engine.starts == 0 and app.engine.requests == []
+        assert "read-only" in notices(app)
+        assert len(app.screen_stack) == 2, "no dialog was opened"
+    assert files(folder) == before
+
+
+@in_terminal
+async def test_a_study_that_another_process_writes_is_followed_until_it_ends(folder: Path) -> None:
+    writer = Study.open(folder, write=True)
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await pilot.pause(0.2)
+        engine = app.engine
+        assert isinstance(engine, FakeEngine) and engine.requests == []
+        assert f"read-only: another headtorch writes it (process {os.getpid()})." in screen_text(app)
+        said = app.session.state.explanations_of(AN)[0]
+        new = type(said)(neuron=said.neuron, head=said.head, explainer="me", text="seen while it was written")
+        writer.append(HeadExplained(explanation=new))
+        app._follow()
+        assert new in app.session.state.explanations.values()
+        assert app.session.state == writer.state
+        await pilot.press("R")
+        assert engine.requests == [] and "another headtorch writes it" in notices(app)
+        writer.append(Warned(text="last"))
+        writer.close()
+        app._follow()
+        await pilot.pause(0.6)
+        assert "another headtorch wrote it until now. R opens it to work on." in screen_text(app)
+        await pilot.press("R")
+        await pilot.pause(0.2)
+        assert engine.starts == 1 and [one.where for one in engine.sent(OpenStudy)] == [str(folder)]
+        assert app.session.read_only is None and "read-only" not in screen_text(app).splitlines()[-2]
+
+
+@in_terminal
+async def test_a_study_cut_short_by_a_crash_says_so_when_it_is_opened(folder: Path) -> None:
+    log = folder / "events.jsonl"
+    log.write_bytes(log.read_bytes()[:-3])
+    app = HeadtorchApp(study=str(folder), read_only=True, engine=FakeEngine)
+    async with app.run_test(size=(120, 36), notifications=True) as pilot:
+        await pilot.pause(0.1)
+        assert "The last line of the log was cut short" in notices(app)
+
+
+def test_read_only_needs_a_study() -> None:
+    with pytest.raises(InputError, match="Name the study"):
+        open_study(None, read_only=True)
