@@ -70,7 +70,8 @@ async def test_a_study_that_another_process_writes_is_followed_until_it_ends(fol
         writer.close()
         app._follow()
         await pilot.pause(0.6)
-        assert "another headtorch wrote it until now. R opens it to work on." in screen_text(app)
+        assert "read-only: another headtorch wrote it until now." in screen_text(app)
+        assert app.workbench is not None and "R opens it to work on" in str(app.workbench.alarm)
         await pilot.press("R")
         await pilot.pause(0.2)
         assert engine.starts == 1 and [one.where for one in engine.sent(OpenStudy)] == [str(folder)]
