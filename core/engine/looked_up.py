@@ -47,16 +47,19 @@ def _shaded(study: Study, workspace: Workspace, neuron: NeuronId, heads: Sequenc
     rows = prompt_rows(study, workspace, kept)
     given = sources(workspace.model, rows, [neuron] * len(rows), heads, watch=workspace.watch)
     reads = np.abs(given).sum(1)  # prompt head position
+    begins = int(workspace.model.facts.first_token is not None)
     found = []
     for i, prompt, row, weights, activation in zip(chosen, kept, rows, reads, lit, strict=True):
         count = len(prompt.document_tokens)
         total = np.maximum(weights.sum(-1, keepdims=True), np.finfo(np.float32).tiny)
-        shares = (weights / total)[:, len(row) - count : len(row)]  # head token
+        of_head = weights / total  # head position
+        shares, first = of_head[:, len(row) - count : len(row)], of_head[:, :begins].sum(-1)
         found.append(
             ShadedPrompt(
                 index=i,
                 activation=activation[-count:],
                 shares={str(head): share.tolist() for head, share in zip(heads, shares, strict=True)},
+                first={str(head): float(share) for head, share in zip(heads, first, strict=True)},
             )
         )
     return found

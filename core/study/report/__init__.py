@@ -1,36 +1,50 @@
-"""The report of a study: report.md for readers, report.json for programs, CSV tables of neurons, heads and scores."""
+"""The report of a study: HTML and Markdown for readers, JSON, CSV and Parquet for programs, figures for papers."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from headtorch.core.study.files import storage_errors, write_atomic
 from headtorch.core.study.report.contents import Report, build_report
+from headtorch.core.study.report.formats import FORMATS, USUAL, Format, contents, parse_formats
 from headtorch.core.study.report.json import from_json, to_json
 from headtorch.core.study.report.markdown import to_markdown
 from headtorch.core.study.report.tables import to_csv
-from headtorch.core.study.rows import HeadRow, NeuronRow, ScoreRow, head_rows, score_rows, summary_rows
 from headtorch.core.study.study import Study
 
-__all__ = ["Report", "build_report", "from_json", "to_csv", "to_json", "to_markdown", "write_report"]
+__all__ = [
+    "FORMATS",
+    "USUAL",
+    "Format",
+    "Report",
+    "build_report",
+    "from_json",
+    "parse_formats",
+    "report_of",
+    "to_csv",
+    "to_json",
+    "to_markdown",
+    "write_report",
+]
 
 
-def write_report(study: Study, folder: Path | None = None) -> list[Path]:
+def report_of(study: Study) -> Report:
+    """The report of a study with its notes, and its prompts shaded."""
+    return build_report(study.name, study.settings, study.state, study.notes.read(), study.load_arrays)
+
+
+def write_report(study: Study, folder: Path | None = None, formats: Sequence[Format] = USUAL) -> list[Path]:
     """Write the report's files into `folder`, by default the study's own "report", and return their paths.
 
-    The study may be open for reading only, and unfinished. Raises StorageError when the folder cannot be written.
+    The study may be open for reading only, and unfinished; no model, corpus or network is needed. Raises StorageError
+    when the folder cannot be written, InputError for figures without matplotlib.
     """
     place = folder or study.folder / "report"
-    report = build_report(study.name, study.settings, study.state, study.notes.read())
-    contents = {
-        "report.md": to_markdown(report),
-        "report.json": to_json(report),
-        "neurons.csv": to_csv(NeuronRow, summary_rows(study.state)),
-        "heads.csv": to_csv(HeadRow, head_rows(study.state)),
-        "scores.csv": to_csv(ScoreRow, score_rows(study.state)),
-    }
-    with storage_errors(place):
-        place.mkdir(parents=True, exist_ok=True)
-    for name, text in contents.items():
-        write_atomic(place / name, text.encode())
-    return [place / name for name in contents]
+    files = contents(report_of(study), study.state, formats)
+    for name, data in files.items():
+        path = place / name
+        with storage_errors(path.parent):
+            path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, data)
+    return [place / name for name in files]

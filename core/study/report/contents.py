@@ -3,26 +3,27 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadSummary, HeadUnanswered, Warned
+from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadUnanswered, IndexReady, Warned
 from headtorch.core.records import (
     Ablation,
     Explanation,
-    HeadActivity,
     HeadId,
     ModelFacts,
     NeuronId,
     NextTokenNeuron,
-    Prompt,
     Record,
     Score,
-    Validity,
 )
 from headtorch.core.settings import Settings
-from headtorch.core.study.comparisons import Against, StudyScores
+from headtorch.core.study.artefacts import Arrays
+from headtorch.core.study.comparisons import Against, ScoreGroup, StudyScores
 from headtorch.core.study.notes import NoteBook
+from headtorch.core.study.report.cited import cited_prompts, examples, head_map, strongest_first
+from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.rows import NeuronRow, summary_rows
 from headtorch.core.study.state import StudyState
 from headtorch.core.version import version
@@ -30,35 +31,6 @@ from headtorch.core.version import version
 PROMPTS_SHOWN = 10  # a neuron
 HEADS_SHOWN = 12  # a neuron, beside those explained
 FINDINGS_SHOWN = 20
-
-
-class HeadPart(Record, frozen=True, kw_only=True):
-    """A head of a neuron: attribution, activity, explanations with their scores, ablations."""
-
-    head: HeadId
-    summary: HeadSummary | None
-    activity: HeadActivity | None
-    explanations: list[Explanation]
-    scores: list[Score]
-    ablations: list[Ablation]
-
-
-class NeuronPart(Record, frozen=True, kw_only=True):
-    """A neuron: what it is, where it fires, which heads light it."""
-
-    found: NextTokenNeuron
-    validity: Validity | None
-    prompts: list[Prompt]  # the strongest PROMPTS_SHOWN
-    prompts_in_all: int
-    near_duplicates_dropped: int
-    max_error: float | None  # of the sum of parts, relative to Σ|parts|
-    eligible_heads: int
-    never_active: int | None
-    always_active: int | None
-    explainable: int | None
-    lower_prompts: int = 0  # from lower activation bins, for the always-active heads
-    heads: list[HeadPart]
-    notes: dict[str, str]
 
 
 class Finding(Record, frozen=True, kw_only=True):
@@ -85,6 +57,7 @@ class Report(Record, frozen=True, kw_only=True):
     summary: list[NeuronRow]
     neurons: list[NeuronPart]
     baseline: list[BaselineCompared]
+    groups: list[ScoreGroup]  # the scores of next-token and random neurons, by explainer
     explainers: list[Against]  # every two of them, on the same heads
     judges: dict[str, list[str]]  # by explainer
     calls: list[CallsMade]  # of language models, by model
@@ -95,11 +68,24 @@ class Report(Record, frozen=True, kw_only=True):
     seconds: dict[str, float]  # by stage, summed over neurons
     notes: dict[str, str]
     bookmarks: list[str]
+    written_by: str | None = None  # the headtorch that wrote the study last
+    index: IndexReady | None = None
+    finished: float | None = None  # seconds that the last run took
 
 
-def build_report(name: str, settings: Settings, state: StudyState, book: NoteBook | None = None) -> Report:
-    """The report of a study called `name`; a study that is not finished gives what is known so far."""
+def build_report(
+    name: str,
+    settings: Settings,
+    state: StudyState,
+    book: NoteBook | None = None,
+    load: Callable[[str], Arrays] | None = None,
+) -> Report:
+    """The report of a study called `name`; a study that is not finished gives what is known so far.
+
+    load: gives an artefact's arrays, for prompts shaded token by token; without it they are not
+    """
     book = book or NoteBook()
+    scores = StudyScores(name, state)
     scored = [
         score for found in state.next_token_neurons() for score in state.scores_of(found.neuron)
     ]  # the random baseline is compared, never a finding
@@ -112,9 +98,10 @@ def build_report(name: str, settings: Settings, state: StudyState, book: NoteBoo
         findings=_findings(state, [score for score in scored if score.e is not None])[:FINDINGS_SHOWN],
         not_scorable=sum(score.e is None for score in scored),
         summary=summary_rows(state),
-        neurons=[_neuron_part(state, found, book) for found in state.neurons.values()],
+        neurons=[_neuron_part(state, found, book, load) for found in state.neurons.values()],
         baseline=list(state.baseline.values()),
-        explainers=StudyScores(name, state).between_explainers(),
+        groups=scores.groups(),
+        explainers=scores.between_explainers(),
         judges=_judges(state),
         calls=list(state.calls.values()),
         unanswered=list(state.unanswered.values()),
@@ -124,6 +111,9 @@ def build_report(name: str, settings: Settings, state: StudyState, book: NoteBoo
         seconds=_seconds(state),
         notes=book.notes,
         bookmarks=list(book.bookmarks),
+        written_by=state.version,
+        index=state.index,
+        finished=state.finished.seconds if state.finished else None,
     )
 
 
@@ -149,15 +139,18 @@ def _findings(state: StudyState, scores: list[Score]) -> list[Finding]:
     return found
 
 
-def _neuron_part(state: StudyState, found: NextTokenNeuron, book: NoteBook) -> NeuronPart:
+def _neuron_part(
+    state: StudyState, found: NextTokenNeuron, book: NoteBook, load: Callable[[str], Arrays] | None
+) -> NeuronPart:
     neuron = found.neuron
+    heads = [_head_part(state, neuron, head) for head in _heads_shown(state, neuron)]
     prompts = state.prompts.get(neuron, [])
     attributed, activity = state.attributed.get(neuron), state.activity.get(neuron)
-    strongest = sorted(prompts, key=lambda prompt: -abs(prompt.activation))
+    strongest = strongest_first(prompts)[:PROMPTS_SHOWN]
     return NeuronPart(
         found=found,
         validity=state.validity.get(neuron),
-        prompts=strongest[:PROMPTS_SHOWN],
+        prompts=[prompts[i] for i in strongest],
         prompts_in_all=len(prompts),
         near_duplicates_dropped=state.dropped.get(neuron, 0),
         max_error=attributed.max_error if attributed else None,
@@ -166,26 +159,37 @@ def _neuron_part(state: StudyState, found: NextTokenNeuron, book: NoteBook) -> N
         always_active=activity.always_active if activity else None,
         explainable=activity.explainable if activity else None,
         lower_prompts=len(activity.lower) if activity else 0,
-        heads=[_head_part(state, neuron, head) for head in _heads_shown(state, neuron)],
+        heads=heads,
         notes={subject: note for subject, note in book.notes.items() if subject.split(" ")[0] == str(neuron)},
+        map=head_map(state, neuron),
+        strongest=strongest,
+        cited=cited_prompts(state, neuron, strongest, heads, load),
     )
 
 
 def _heads_shown(state: StudyState, neuron: NeuronId) -> list[HeadId]:
-    ranked = list(state.heads(neuron))
+    heads, attributed = state.heads(neuron), state.attributed.get(neuron)
+    top = attributed.top_heads if attributed else []
+    others = sorted((head for head in heads if head not in top), key=lambda head: -abs(heads[head].mean_direct))
+    ranked = [*(head for head in top if head in heads), *others]
     explained = {said.head for said in state.explanations_of(neuron)}
     shown = [head for rank, head in enumerate(ranked) if rank < HEADS_SHOWN or head in explained]
     return [*shown, *sorted(explained.difference(ranked))]
 
 
 def _head_part(state: StudyState, neuron: NeuronId, head: HeadId) -> HeadPart:
+    activity = state.activity_of(neuron, head)
+    random = state.neurons[neuron].random
+    active, inactive = examples(state, activity) if activity is not None and not random else ([], [])
     return HeadPart(
         head=head,
         summary=state.heads(neuron).get(head),
-        activity=state.activity_of(neuron, head),
+        activity=activity,
         explanations=[said for said in state.explanations_of(neuron) if said.head == head],
         scores=[score for score in state.scores_of(neuron) if score.head == head],
         ablations=state.ablations_of(neuron, head),
+        active_examples=active,
+        inactive_examples=inactive,
     )
 
 

@@ -12,6 +12,7 @@ from headtorch.core.study.report.contents import Report
 from headtorch.core.text import visible
 
 _NOT_ASCII = re.compile(r"[^\x20-\x7e\n]")
+_PLAIN_LIST = re.compile(r"\[\n[ ]*([-+.0-9a-zE,\s]+?)\n[ ]*\]")  # of numbers, true, false and null
 
 
 def to_json(report: Report) -> str:
@@ -23,7 +24,7 @@ def to_json(report: Report) -> str:
     if where is not None:
         raise ValueError(f"The report{where} is not a finite number; JSON cannot carry it.")
     text = msgspec.json.format(msgspec.json.encode(report), indent=2).decode()
-    return _NOT_ASCII.sub(_escaped, text) + "\n"
+    return _NOT_ASCII.sub(_escaped, _PLAIN_LIST.sub(_on_one_line, text)) + "\n"
 
 
 def from_json(text: str | bytes) -> Report:
@@ -32,6 +33,10 @@ def from_json(text: str | bytes) -> Report:
         return msgspec.json.decode(text, type=Report)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
         raise StudyError(f"This is not a report of headtorch: {error}.") from None
+
+
+def _on_one_line(found: re.Match[str]) -> str:
+    return f"[{' '.join(found[1].split())}]"
 
 
 def _escaped(found: re.Match[str]) -> str:

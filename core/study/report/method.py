@@ -30,3 +30,25 @@ METHOD_NOTES = (
     "A rule that scores well is a description of when the head is active on this corpus. It does not show that "
     "the head computes that rule.",
 )
+
+LIMITS = (
+    "Everything here holds for this model, this corpus and these neurons. Another corpus lights other prompts; a head "
+    "can do something else elsewhere.",
+    "Prompts are the strongest firings of a neuron. What happens at ordinary activations is not what they show.",
+    "A contribution is part of a sum, with attention patterns and norms as they were. It is not what would happen "
+    "without the head: other parts can make up for it. Only the replacements say that, and they take the model to "
+    "states it may never reach by itself.",
+    "What a head looked up is its own share, token by token. What a token carries by then may have come from tokens "
+    "before it.",
+    "An explanation is one text that tells active from inactive prompts. Others, of another meaning, may do as well.",
+)
+
+BIBTEX = """@inproceedings{neo2024interpreting,
+  title         = {Interpreting Context Look-ups in Transformers: Investigating Attention-{MLP} Interactions},
+  author        = {Neo, Clement and Cohen, Shay B. and Barez, Fazl},
+  booktitle     = {Proceedings of the 2024 Conference on Empirical Methods in Natural Language Processing},
+  pages         = {16681--16697},
+  year          = {2024},
+  eprint        = {2402.15055},
+  archivePrefix = {arXiv}
+}"""

@@ -298,11 +298,16 @@ def test_the_files_are_written_from_a_study_that_is_open_for_reading(asked: Sett
         for event in events:
             study.append(event)
     paths = write_report(Study.open("trial"))
-    assert [path.name for path in paths] == ["report.md", "report.json", "neurons.csv", "heads.csv", "scores.csv"]
+    assert [path.name for path in paths] == [
+        "report.html",
+        "report.md",
+        "report.json",
+        *(f"{name}.csv" for name in ("neurons", "prompts", "heads", "scores", "ablations")),
+    ]
     assert {path.parent for path in paths} == {study.folder / "report"}
-    assert from_json(paths[1].read_bytes()).findings[0].found.neuron == NeuronId(3, 412)
-    assert len(paths[3].read_text().splitlines()) == 1 + 3
-    assert len(paths[4].read_text().splitlines()) == 1 + 3
+    assert from_json(paths[2].read_bytes()).findings[0].found.neuron == NeuronId(3, 412)
+    assert len(paths[5].read_text().splitlines()) == 1 + 3
+    assert len(paths[6].read_text().splitlines()) == 1 + 3
 
 
 def test_a_report_that_cannot_be_written_is_a_storage_error(tmp_path: Path, asked: Settings) -> None:

@@ -1,0 +1,94 @@
+"""The formats of a report, each a function from a study and its report to files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from typing import Literal, get_args
+
+from headtorch.core.errors import InputError
+from headtorch.core.records import Record
+from headtorch.core.study.report.contents import Report
+from headtorch.core.study.report.json import to_json
+from headtorch.core.study.report.markdown import to_markdown
+from headtorch.core.study.report.tables import to_csv, to_parquet
+from headtorch.core.study.rows import (
+    AblationRow,
+    HeadRow,
+    NeuronRow,
+    PromptRow,
+    ScoreRow,
+    ablation_rows,
+    head_rows,
+    prompt_rows,
+    score_rows,
+    summary_rows,
+)
+from headtorch.core.study.state import StudyState
+
+Format = Literal["html", "md", "json", "csv", "parquet", "figures"]
+FORMATS: tuple[Format, ...] = get_args(Format)
+USUAL: tuple[Format, ...] = ("html", "md", "json", "csv")
+
+
+def parse_formats(text: str) -> list[Format]:
+    """Read "html,md". Raises InputError for a format that there is not, and for none."""
+    names = [name.strip() for name in text.split(",") if name.strip()]
+    chosen = [known for known in FORMATS if known in names]
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not chosen:
+        what = f"{unknown[0]!r} is not a format of a report" if unknown else "No format is named"
+        raise InputError(f"{what}; choose from {', '.join(FORMATS)}, with commas between them.")
+    return chosen
+
+
+def contents(report: Report, state: StudyState, formats: Iterable[Format]) -> dict[str, bytes]:
+    """The files of these formats, by their path inside the report's folder. Raises InputError without matplotlib."""
+    found: dict[str, bytes] = {}
+    for name in formats:
+        found.update(_WRITERS[name](report, state))
+    return found
+
+
+def _html(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    from headtorch.core.study.report.html import to_html
+
+    return {"report.html": to_html(report).encode()}
+
+
+def _markdown(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    return {"report.md": to_markdown(report).encode()}
+
+
+def _json(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    return {"report.json": to_json(report).encode()}
+
+
+def _csv(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    return {f"{name}.csv": to_csv(kind, rows(state)).encode() for name, (kind, rows) in _TABLES.items()}
+
+
+def _parquet(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    return {f"{name}.parquet": to_parquet(kind, rows(state)) for name, (kind, rows) in _TABLES.items()}
+
+
+def _figures(report: Report, state: StudyState) -> Mapping[str, bytes]:
+    from headtorch.core.study.report.figures import figures
+
+    return {f"figures/{name}": data for name, data in figures(report).items()}
+
+
+_TABLES: dict[str, tuple[type[Record], Callable[[StudyState], list[Record]]]] = {
+    "neurons": (NeuronRow, lambda state: [*summary_rows(state)]),
+    "prompts": (PromptRow, lambda state: [*prompt_rows(state)]),
+    "heads": (HeadRow, lambda state: [*head_rows(state)]),
+    "scores": (ScoreRow, lambda state: [*score_rows(state)]),
+    "ablations": (AblationRow, lambda state: [*ablation_rows(state)]),
+}
+_WRITERS: dict[Format, Callable[[Report, StudyState], Mapping[str, bytes]]] = {
+    "html": _html,
+    "md": _markdown,
+    "json": _json,
+    "csv": _csv,
+    "parquet": _parquet,
+    "figures": _figures,
+}
