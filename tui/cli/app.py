@@ -8,6 +8,7 @@ import typer
 
 from headtorch.tui.cli.ablate import ablate
 from headtorch.tui.cli.cache import cache
+from headtorch.tui.cli.compare import compare
 from headtorch.tui.cli.config import config
 from headtorch.tui.cli.cooperation import cooperation
 from headtorch.tui.cli.effects import effects
@@ -71,6 +72,7 @@ for command, summary in (
     (explain, "Explain a study's heads by another explainer."),
     (score, "Compute scores again, and compare them."),
     (report, "Write the report of a study."),
+    (compare, "Compare studies side by side."),
     (prompts_for, "Show what a language model would be asked."),
     (models, "List the models at hand."),
     (corpora, "List the corpora at hand."),

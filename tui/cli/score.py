@@ -48,9 +48,9 @@ def score(
         return
     for name, result in rescored.items():
         _print_rescored(name, result)
-    _print_groups(groups)
+    print_groups(groups)
     for found in compared:
-        _print_comparison(found)
+        print_comparison(found)
 
 
 def _print_rescored(name: str, result: Rescored) -> None:
@@ -67,7 +67,8 @@ def _print_rescored(name: str, result: Rescored) -> None:
             print_note(f"  {line}")
 
 
-def _print_groups(groups: list[ScoreGroup]) -> None:
+def print_groups(groups: list[ScoreGroup]) -> None:
+    """A line for each explainer's scores of a group of neurons."""
     from headtorch.tui.cli.output import print_note, print_table, print_text
 
     print_text()
@@ -106,7 +107,8 @@ def _print_groups(groups: list[ScoreGroup]) -> None:
     )
 
 
-def _print_comparison(found: Against) -> None:
+def print_comparison(found: Against) -> None:
+    """Two sets of scores as bars, with the difference in words."""
     from headtorch.core.analysis.score_comparison import FEW
     from headtorch.core.study.bars import AXIS, bars
     from headtorch.core.text import visible
