@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headtorch.core.engine.protocol import AblateHead, ExplainHead, OpenStudy
+from headtorch.core.engine.protocol import OpenStudy, Request
 from headtorch.tui.feeding import why_not
 from headtorch.tui.read_only import read_only_line
 from headtorch.tui.session import Session
@@ -40,7 +40,7 @@ def no_engine(session: Session, *, dead: bool) -> str | None:
     return None
 
 
-def busy(session: Session, kind: type[ExplainHead | AblateHead]) -> str | None:
+def busy(session: Session, kind: type[Request]) -> str | None:
     """The same is being worked on."""
     if not session.requests.is_waiting(kind):
         return None

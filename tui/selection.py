@@ -8,6 +8,8 @@ from typing import Literal
 from headtorch.core.records import HeadId, NeuronId
 
 ShadingMode = Literal["activation", "sources", "attention"]
+Measure = Literal["attribution", "effect", "beta", "removal", "prior"]
+MEASURES: tuple[Measure, ...] = ("attribution", "effect", "beta", "removal", "prior")
 SHADING_MODES: tuple[ShadingMode, ...] = ("activation", "sources", "attention")
 
 
@@ -21,5 +23,6 @@ class Selection:
     explainer: str | None = None  # whose words on the head are shown in full; None, or one who said nothing: the newest
     shading: ShadingMode = "activation"
     full: bool = False  # whole contexts instead of kept tokens
+    measure: Measure = "attribution"  # what the grid of heads shows
     one_prompt: bool = False  # heads of the selected prompt instead of the mean over all
     deepest: int = 1  # the pane that Enter led to: 1 neurons, 2 prompts, 3 heads, 4 detail

@@ -6,10 +6,10 @@ and the panes of those topics are drawn again.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import msgspec
 
@@ -292,12 +292,12 @@ class Session:
         if self.roles is None and not self.requests.is_waiting(FindHeadRoles):
             self.requests.ask(FindHeadRoles(id=UNNUMBERED))
 
-    def ablate(self, replacement: Literal["zero", "mean"] = "mean", position: Literal["last", "all"] = "last") -> None:
-        """Take the selected head away on the neuron's prompts."""
+    def ablate(self, together: Sequence[HeadId] = (), *, mediation: bool = False) -> None:
+        """Take the selected head away on the neuron's prompts, others with it."""
         neuron, head = self.selection.neuron, self.selection.head
         if neuron is not None and head is not None:
             self.requests.ask(
-                AblateHead(id=UNNUMBERED, neuron=neuron, head=head, replacement=replacement, position=position)
+                AblateHead(id=UNNUMBERED, neuron=neuron, head=head, together=list(together), mediation=mediation)
             )
 
     def read_document(self, document: int, neuron: NeuronId | None) -> int:
@@ -355,15 +355,19 @@ class Session:
         """The selected neuron's attribution per prompt: "headline", "removal" [prompt, layer, head] and the parts."""
         neuron = self.selection.neuron
         event = self.state.attributed.get(neuron) if neuron is not None else None
-        if event is None or self.study is None:
+        return None if event is None else self.loaded(event.artefact)
+
+    def loaded(self, artefact: str) -> dict[str, NDArray[np.generic]] | None:
+        """The arrays of an artefact of the study; None where they cannot be read, which is said once."""
+        if self.study is None:
             return None
-        if event.artefact not in self._arrays:
+        if artefact not in self._arrays:
             try:
-                self._arrays[event.artefact] = self.study.load_arrays(event.artefact)
+                self._arrays[artefact] = self.study.load_arrays(artefact)
             except HeadtorchError as error:
                 self.on_notice(str(error), True)
-                self._arrays[event.artefact] = None
-        return self._arrays[event.artefact]
+                self._arrays[artefact] = None
+        return self._arrays[artefact]
 
     def key(self, command: str) -> str:
         """The key that leads to a command, for a sentence."""

@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Literal
 
 from headtorch.core.events import (
+    AgreementMeasured,
     AnyEvent,
     BaselineCompared,
     BestPrompts,
     CallsMade,
+    CooperationMeasured,
     DeviceUse,
+    EffectsMeasured,
     ExplanationSoFar,
     HeadAblated,
     HeadActivityFound,
@@ -23,6 +26,7 @@ from headtorch.core.events import (
     Progress,
     PromptsFound,
     ScoresAdjusted,
+    SpectrumMeasured,
     Spending,
     StageFinished,
     StageStarted,
@@ -54,6 +58,10 @@ _TOPICS: dict[type[AnyEvent], frozenset[Topic]] = {
     BaselineCompared: frozenset({"detail"}),
     Warned: frozenset({"detail"}),
     HeadAblated: frozenset({"detail"}),
+    EffectsMeasured: frozenset({"heads", "detail"}),
+    AgreementMeasured: frozenset({"detail"}),
+    CooperationMeasured: frozenset({"detail"}),
+    SpectrumMeasured: frozenset({"detail"}),
     Progress: frozenset({"progress"}),
     DeviceUse: frozenset({"progress"}),
     StageStarted: frozenset({"progress"}),

@@ -28,10 +28,10 @@ def scale(view: HeadView, palette: Palette, width: int, *, narrow: bool, plain: 
 def status(view: HeadView, head: HeadId | None, palette: Palette) -> list[list[Text]]:
     """The cursor's head in numbers, or why it has none, and the parts of the whole; each list begins a line."""
     if head is None or head.layer >= view.facts.n_layers or head.index >= view.facts.n_heads:
-        return [_quiet(view.parts, palette)]
+        return [_quiet([*view.parts, *view.agreement], palette)]
     if reason := view.reason(head):
         return [[Text(reason, style=palette.style("warning"))]]
-    return [facts_of(view, head, palette), _quiet(view.parts, palette)]
+    return [facts_of(view, head, palette), _quiet([*view.parts, *view.agreement], palette)]
 
 
 def facts_of(view: HeadView, head: HeadId, palette: Palette) -> list[Text]:
@@ -40,7 +40,9 @@ def facts_of(view: HeadView, head: HeadId, palette: Palette) -> list[Text]:
     value = view.value(head)
     of = f" of {figure(view.total)}" if view.total is not None else ""
     facts = [Text.assemble((str(head), bright), (f" {signed(value)}{of}", text))]
-    if value is not None and abs(view.all_heads) > 1e-9:
+    if value is None and view.gap:
+        facts = [Text(str(head), style=bright), Text(view.gap, style=palette.style("warning"))]
+    if value is not None and view.additive and abs(view.all_heads) > 1e-9:
         facts.append(Text(f"{percent(value / view.all_heads)} of heads", style=text))
     for name, agreement in view.roles_of(head):
         facts.append(Text(f"role: {name} {fixed(agreement)}", style=bright))

@@ -12,6 +12,14 @@ direct attribution: A(h) = ⟨o_h, w_in⟩ / σ, what the head's output adds to 
 removal effect (models with gated MLPs): how much the activation falls when the head's part is taken away.
 ⟨o, w⟩ (a study by the paper's score): the same as direct attribution, not divided by σ.
 
+What the cells show can be changed. Exact effect: what the neuron (its pre-activation; gated: its activation) loses on \
+the measured prompts when the head's output at the firing token is replaced by the same head's on other texts, and all \
+behind it is computed again; with it comes what the head does through later heads and MLPs. β: its share of what makes \
+the neuron vary on random text. Removal: change of the activation without the head's part, all else held. Weight-only \
+prior: how much of what the head can write the neuron can read, 0 to 1, before any text. A head without a number is ?, \
+and the line below says why. Spearman says how well direct attribution ranks the heads of a prompt as their effects \
+do, −1 to 1, mean over n prompts.
+
 Below the grid: the head's number, of the whole pre-activation (gated: activation); its share of the sum over heads; \
 role: how well its attention agrees with a known pattern, 0 to 1, shown from 0.4: previous-token, duplicate-token \
 (looks at earlier copies of the token), induction (at what followed them). β is the share of the neuron's variation on \

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,7 @@ from headtorch.core.engine.protocol import HeadRoles
 from headtorch.core.events import HeadSummary
 from headtorch.core.records import HeadId, ModelFacts, NeuronId
 from headtorch.tui.feeding import why_not
+from headtorch.tui.panes.head_measures import NAMES, SHORT, Grid, agreement_in_words, grid_of, measured
 from headtorch.tui.panes.head_parts import parts_in_words
 
 if TYPE_CHECKING:
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
 
 ROLE = 0.4  # agreement with a known pattern from which a head is called by its name
 DOT = "⟨o, w⟩"
-Grid = list[list[float | None]]  # [layer][head]; None: unknown, or the head cannot feed the neuron
 
 
 @dataclass(frozen=True)
@@ -38,10 +38,15 @@ class HeadView:
     summaries: dict[HeadId, HeadSummary]
     explained: frozenset[HeadId]
     roles: HeadRoles | None
+    additive: bool = True  # whether the values are parts of one sum
+    gap: str = ""  # why a head that can feed the neuron has no value
+    agreement: list[str] = field(default_factory=list)  # of attribution with exact effects
 
     @property
     def title(self) -> str:
         """ "mean direct", "prompt 3, removal": short enough for a narrow pane."""
+        if self.measure in SHORT or self.measure == NAMES["beta"]:
+            return SHORT.get(self.measure, self.measure)
         short = self.measure.split()[0] if self.measure != DOT else DOT
         return f"{self.scope}, {short}" if self.one_prompt else f"mean {short}"
 
@@ -105,18 +110,38 @@ def head_view(session: Session) -> HeadView | None:
         prompt = None  # the prompts changed and the heads have not followed yet
     activity = session.state.activity.get(neuron)
     summaries = {summary.head: summary for summary in event.heads}
-    return HeadView(
+    view = HeadView(
         neuron=neuron,
         facts=facts,
         scope=_scope(session, prompt),
         measure=measure_of(session, facts),
         one_prompt=prompt is not None,
-        values=_values(facts, summaries) if prompt is None or arrays is None else _of_prompt(facts, arrays, prompt),
+        values=grid_of(facts, {head: one.mean_direct for head, one in summaries.items()})
+        if prompt is None or arrays is None
+        else _of_prompt(facts, arrays, prompt),
         total=_total(session, facts, arrays, prompt),
         parts=parts_in_words(arrays, prompt) if arrays is not None else [],
         summaries=summaries,
         explained=frozenset(entry.head for entry in activity.heads) if activity is not None else frozenset(),
         roles=session.roles,
+        agreement=agreement_in_words(session.state.effects.get(neuron), facts),
+    )
+    return view if session.selection.measure == "attribution" else _otherwise(session, view, prompt)
+
+
+def _otherwise(session: Session, view: HeadView, prompt: int | None) -> HeadView:
+    """The same heads by another measure than attribution."""
+    measure = session.selection.measure
+    found = measured(session, measure, view.facts, view.summaries, prompt)
+    return replace(
+        view,
+        scope=found.scope,
+        measure=NAMES[measure],
+        values=found.values,
+        total=None,
+        parts=[],
+        additive=measure == "beta",
+        gap=found.gap,
     )
 
 
@@ -133,14 +158,6 @@ def _scope(session: Session, prompt: int | None) -> str:
         return f"prompt {prompt + 1}"
     count = len(session.state.prompts.get(session.selection.neuron, [])) if session.selection.neuron else 0
     return f"mean of {count} prompts" if count else "mean"
-
-
-def _values(facts: ModelFacts, summaries: dict[HeadId, HeadSummary]) -> Grid:
-    grid: Grid = [[None] * facts.n_heads for _ in range(facts.n_layers)]
-    for head, summary in summaries.items():
-        if head.layer < facts.n_layers and head.index < facts.n_heads:
-            grid[head.layer][head.index] = summary.mean_direct
-    return grid
 
 
 def _of_prompt(facts: ModelFacts, arrays: dict[str, NDArray[np.generic]], prompt: int) -> Grid:

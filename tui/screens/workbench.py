@@ -10,9 +10,11 @@ from textual import on
 from textual.binding import BindingType
 
 from headtorch.core.engine.protocol import (
-    AblateHead,
     CallsPlanned,
     DocumentText,
+    MeasureCooperation,
+    MeasureEffects,
+    MeasureSpectrum,
     ProbeText,
     ReadDocument,
     TextProbed,
@@ -26,9 +28,10 @@ from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
 from headtorch.tui.read_only import read_only_line
-from headtorch.tui.refusals import busy, no_engine, no_head, no_neuron, no_study
+from headtorch.tui.refusals import no_engine, no_neuron, no_study
 from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.screens.calls import CallsScreen
+from headtorch.tui.screens.causing import Causing
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.explaining import Explaining
 from headtorch.tui.screens.export import export
@@ -51,6 +54,7 @@ class Workbench(FourPanes):
     def __init__(self, session: Session) -> None:
         super().__init__(session)
         self.explaining = Explaining(self)
+        self.causing = Causing(self)
 
     # choosing
 
@@ -170,11 +174,31 @@ class Workbench(FourPanes):
 
     def action_ablate(self) -> None:
         """Take the selected head away."""
-        if not self.refuses(no_head(self.session) or self.no_engine() or busy(self.session, AblateHead)):
-            self.session.ablate()
-            self.changed(frozenset({"detail", "progress"}), now=True)
-            self.detail.show_tab("Ablation")
-            self.focus_pane(4)
+        self.causing.ablate()
+
+    def action_ablate_jointly(self) -> None:
+        """Take it away with the next strongest."""
+        self.causing.ablate(jointly=True)
+
+    def action_mediation(self) -> None:
+        """Take it away, and see which way its effect goes."""
+        self.causing.ablate(mediation=True)
+
+    def action_effects(self) -> None:
+        """Measure what every head does to the neuron."""
+        self.causing.measure(MeasureEffects)
+
+    def action_cooperation(self) -> None:
+        """Take the strongest heads away together."""
+        self.causing.measure(MeasureCooperation)
+
+    def action_spectrum(self) -> None:
+        """Measure the strongest heads over all activations."""
+        self.causing.measure(MeasureSpectrum)
+
+    def action_cycle_measure(self) -> None:
+        """The next number of the heads."""
+        self.causing.cycle()
 
     def action_try_text(self) -> None:
         """A text of the user's own."""

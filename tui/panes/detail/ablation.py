@@ -9,6 +9,7 @@ from rich.text import Text
 from headtorch.core.engine.protocol import AblateHead
 from headtorch.core.records import Ablation, AblationGroup
 from headtorch.tui.palette import Palette
+from headtorch.tui.panes.detail.ablation_more import more
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, fact, signed_bar, title
 from headtorch.tui.panes.detail.unexplained import failure, is_working, nothing_yet
 from headtorch.tui.panes.figures import MISSING, fixed, signed, small
@@ -62,14 +63,16 @@ def _table(done: Ablation, width: int, palette: Palette) -> list[Text]:
     active = active.ljust(_VALUE + 2 + (2 * half + 2 if half else 0))
     quiet = palette.style("quiet")
     lower = f", {done.lower} of the prompts from lower activation bins" if done.lower else ""
-    what = f"Replaced by {_REPLACED[done.replacement]} {_WHERE[done.position]}{lower}"
+    others = f" with {', '.join(map(str, done.together))}" if done.together else ""
+    what = f"Replaced{others} by {_REPLACED[done.replacement]} {_WHERE[done.position]}{lower}"
     lines = [
         *flow([title(what, palette)], width),
         Text(" " * _NAME + active + inactive, style=quiet),
         *(_row(name, field, done, half, palette) for name, field in ROWS),
     ]
     test = [fact("KS", fixed(done.ks), palette), fact("p", small(done.ks_p), palette)]
-    return lines + flow([*test, Text("of Δ log p, active against inactive", style=quiet)], width)
+    lines += flow([*test, Text("of Δ log p, active against inactive", style=quiet)], width)
+    return lines + more(done, width, palette)
 
 
 def _row(name: str, field: str, done: Ablation, half: int, palette: Palette) -> Text:

@@ -2,24 +2,24 @@
 
 HELP = """\
 Explanation. The claim about when the head is active for the neuron, and who made it: rules (found by search), me \
-(your own), llm (a language model). Where several explain a head, each has a line with its score, and ▸ marks the \
-one shown in full. A rule and a pattern judge themselves, a sentence is judged by a language model. E is the mean of \
-two rates on unseen prompts: of the active ones, how many the claim calls active, and of the inactive ones, how many \
-it calls inactive; 0.5 is chance, 1 is perfect. In brackets its 95 % interval; n counts active + inactive prompts. \
-In the plot ● is E, ━ the interval, ┼ chance. F1: harmonic mean of precision and recall. MCC: correlation of claim \
-and truth, −1 to 1. p: one-sided exact test (Fisher) against chance. q: p adjusted over all heads of the study \
+(your own), llm (a language model). Where several explain a head, each has a line with its score, and ▸ marks the one \
+shown in full. A rule and a pattern judge themselves, a sentence is judged by a language model. E is the mean of two \
+rates on unseen prompts: of the active ones, how many the claim calls active, and of the inactive ones, how many it \
+calls inactive; 0.5 is chance, 1 is perfect. In brackets its 95 % interval; n counts active + inactive prompts. In \
+the plot ● is E, ━ the interval, ┼ chance. F1: harmonic mean of precision and recall. MCC: correlation of claim and \
+truth, −1 to 1. p: one-sided exact test (Fisher) against chance. q: p adjusted over all heads of the study \
 (Benjamini-Yekutieli). Controls should be near 0.5: another head's claim, an empty claim, shuffled labels. Precision \
 on random text: how often the head is really active where the claim says so. Near-copies of prompts that the claim \
 was made from are dropped. ✗ lists the prompts judged wrongly, by their number.
 
-mean A(h): the head's attribution, in units of the pre-activation (gated: of the activation), over its active and \
-its inactive prompts. A head is active where its attribution stands out from random text by the study's rule. A \
+mean A(h): the head's attribution, in units of the pre-activation (gated: of the activation), over its active and its \
+inactive prompts. A head is active where its attribution stands out from random text by the study's rule. A \
 suppressing head lowers the neuron.
 
 The neuron itself. P(next = t | fires): how often its token follows where it fires most. base rate: how often it \
 follows anywhere; lift is their ratio. AUROC: how well the activation tells where the token follows, 0.5 is chance. \
-logit attribution: what the neuron adds to its token's logit. Δ log p at 0: change of the token's log probability \
-(in nats) with the neuron set to 0.
+logit attribution: what the neuron adds to its token's logit. Δ log p at 0: change of the token's log probability (in \
+nats) with the neuron set to 0.
 
 Evidence. The neuron's prompts, ● active and ○ inactive for the head, with their number, A(h), the activation \
 (fires), the half (claims are made from explain and judged on score; lower: from a lower activation bin), and the \
@@ -28,8 +28,19 @@ judged or not known. The firing token is underlined, the token that follows stan
 
 Ablation. The change, after minus before, when the head's output is replaced: log p in nats, probability p, logit, \
 activation, and rank of the neuron's token (more is worse). Bars go left for minus and right for plus, each row on \
-its own scale. KS: largest distance between the distributions of Δ log p on active and inactive prompts, 0 to 1, \
-with its p.
+its own scale. KS: largest distance between the distributions of Δ log p on active and inactive prompts, 0 to 1, with \
+its p. Below, each prompt's Δ log p as a small histogram, ● active above ○ inactive. labels permuted: p of "it does \
+not matter whether the head is active". Control heads have outputs of the same size; beyond control heads: the same p \
+for what this head does more than they. Δ log p in all = through the neuron (only the neuron changed) + around it \
+(the neuron held) + interaction. With all that follows frozen, nothing later can make up for the head; what it makes \
+up for is self-repair.
+
+Cause. Exact effects: what the neuron loses when the head's output is replaced by the same head's on other texts and \
+all behind it is computed again. The table says how well cheaper numbers tell them: ρ, Spearman over the heads of a \
+prompt; top 5, how many of the five largest agree; r, Pearson over all heads and prompts. Cooperation: the strongest \
+heads taken away one by one and together. I = e(A) + e(B) − e(A and B); ∧ the two need each other, ∨ they stand in \
+for each other, told only where the 95 % interval excludes 0 and random pairs of the same effects have less (p, by \
+chance). Spectrum: effects on prompts of every activation bin, not on the strongest alone; n prompts in each.
 
 Sources. What each token of the selected prompt gave to the head's attribution A(h); with what tokens not shown gave \
 (elsewhere) it sums to A(h). back: tokens before the firing one; attends: the head's attention to it; fires: the \

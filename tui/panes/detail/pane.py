@@ -19,6 +19,7 @@ from headtorch.tui.explaining import explainers, shown_explainer
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation import ablation
+from headtorch.tui.panes.detail.cause import cause
 from headtorch.tui.panes.detail.evidence import evidence
 from headtorch.tui.panes.detail.explanation import explanation
 from headtorch.tui.panes.detail.help import HELP
@@ -29,11 +30,12 @@ from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.rows import Rows
 
-Tab = Literal["Explanation", "Evidence", "Ablation", "Sources", "Notes"]
+Tab = Literal["Explanation", "Evidence", "Ablation", "Cause", "Sources", "Notes"]
 PAGES: dict[Tab, Callable[[Session, int, Palette], list[Text]]] = {
     "Explanation": explanation,
     "Evidence": evidence,
     "Ablation": ablation,
+    "Cause": cause,
     "Sources": sources,
     "Notes": notes,
 }
