@@ -17,6 +17,7 @@ from headtorch.core.study.contents import ARTEFACT, ARTEFACT_LIMIT, ARTEFACTS, L
 from headtorch.core.study.files import storage_errors
 from headtorch.core.study.npz import NotArrays, check_npz
 from headtorch.core.study.places import resolve
+from headtorch.core.study.ratings import Ratings
 from headtorch.core.study.staging import staged
 from headtorch.core.study.study import Study
 from headtorch.core.study.tar import CHUNK, Member, Refusal, members
@@ -148,6 +149,7 @@ def _check(folder: Path, manifest: Manifest) -> None:
     try:
         study = Study.open(folder)
         study.notes.read()
+        Ratings(folder).read()
         missing = missing_artefacts(study)
     except (StudyError, RecursionError) as error:
         raise Refusal(_inside(str(error), folder)) from None

@@ -26,6 +26,7 @@ PLACES = {
     "calls": "What would be sent to a language model",
     "budget": "What a study may ask of a language model",
     "note": "A note",
+    "rate": "Rating explanations",
     "help": "The help",
     "app": "Everywhere",
 }

@@ -20,6 +20,7 @@ from headtorch.tui.cli.listing import corpora, models
 from headtorch.tui.cli.neurons import neurons
 from headtorch.tui.cli.open import open_study
 from headtorch.tui.cli.prompts_for import prompts_for
+from headtorch.tui.cli.rate import rate
 from headtorch.tui.cli.report import report
 from headtorch.tui.cli.run import run
 from headtorch.tui.cli.score import score
@@ -73,6 +74,7 @@ for command, summary in (
     (score, "Compute scores again, and compare them."),
     (report, "Write the report of a study."),
     (compare, "Compare studies side by side."),
+    (rate, "Judge and rate explanations yourself, blind."),
     (prompts_for, "Show what a language model would be asked."),
     (models, "List the models at hand."),
     (corpora, "List the corpora at hand."),

@@ -366,6 +366,7 @@ def test_arrays_that_unpack_to_too_much_are_refused(archive: Path, monkeypatch: 
         ("study.json", b'{"format": 1, "made_by": "1", "settings": 3}', "study.json is damaged"),
         ("study.json", b'{"format": 9, "made_by": "9.9"}', "made by headtorch 9.9"),
         ("notes.json", b"[]", "notes.json is damaged"),
+        ("ratings.jsonl", b'{"type":"Sung"}\n', "Line 1 of ratings.jsonl is damaged"),
     ],
 )
 def test_content_that_is_none_is_refused(archive: Path, path: str, data: bytes, said: str) -> None:
