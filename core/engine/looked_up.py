@@ -22,7 +22,7 @@ def shade(study: Study, workspace: Workspace) -> Iterator[PromptsShaded]:
     """For every next-token neuron with prompts: activations and heads' shares of their kept tokens."""
     state = study.state
     rows = [row.neuron for row in state.next_token_neurons()]
-    left = [neuron for neuron in rows if state.prompts.get(neuron) and neuron not in state.shaded]
+    left = [neuron for neuron in rows if neuron in state.attributed and neuron not in state.shaded]
     for done, neuron in enumerate(left):
         workspace.watch.progress("shade", done, len(left), "neurons")
         workspace.watch.checkpoint()
@@ -45,8 +45,10 @@ def _shaded(study: Study, workspace: Workspace, neuron: NeuronId, heads: Sequenc
     kept = [prompts[i] for i in chosen]
     lit = activations(workspace.model, [prompt.token_ids for prompt in kept], neuron, workspace.watch)
     rows = prompt_rows(study, workspace, kept)
-    given = sources(workspace.model, rows, [neuron] * len(rows), heads, watch=workspace.watch)
-    reads = np.abs(given).sum(1)  # prompt head position
+    reads = np.zeros((len(rows), 0, max(map(len, rows))))  # a neuron that no head feeds
+    if heads:
+        given = sources(workspace.model, rows, [neuron] * len(rows), heads, watch=workspace.watch)
+        reads = np.abs(given).sum(1)  # prompt head position
     begins = int(workspace.model.facts.first_token is not None)
     found = []
     for i, prompt, row, weights, activation in zip(chosen, kept, rows, reads, lit, strict=True):

@@ -36,8 +36,8 @@ def to_arrays(heads: Sequence[HeadId], prompts: Sequence[ShadedPrompt]) -> dict[
         "prompts": np.array([prompt.index for prompt in prompts], dtype=np.int32),
         "ends": np.cumsum([len(prompt.activation) for prompt in prompts], dtype=np.int32),
         "activation": np.array(activation, dtype=np.float32),  # token
-        "shares": np.array(shares, dtype=np.float32).reshape(len(heads), -1).round(DIGITS),  # head token
-        "first": np.array(first, dtype=np.float32).reshape(len(heads), -1).round(DIGITS),  # head prompt
+        "shares": np.array(shares, dtype=np.float32).reshape(len(heads), len(activation)).round(DIGITS),  # head token
+        "first": np.array(first, dtype=np.float32).reshape(len(heads), len(prompts)).round(DIGITS),  # head prompt
     }
 
 

@@ -71,6 +71,7 @@ class Report(Record, frozen=True, kw_only=True):
     written_by: str | None = None  # the headtorch that wrote the study last
     index: IndexReady | None = None
     finished: float | None = None  # seconds that the last run took
+    cause: Cause = Cause()
 
 
 def build_report(

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 COLUMN = 3.3  # inches
 LIT, COLD, INK, QUIET = "#b5730a", "#2558b8", "#1b1813", "#77705f"
 FINDINGS, MAPS = 15, 6  # in a figure; figures of single neurons
-STYLE: dict[str, Any] = {
+STYLE: Any = {
     "font.family": "DejaVu Sans",  # comes with matplotlib, so that it is the same everywhere
     "font.size": 7,
     "axes.labelsize": 7,
@@ -103,7 +103,9 @@ def _findings(report: Report) -> Figure:
         score = finding.score
         if score.interval is not None:
             axes.plot([score.interval.low, score.interval.high], [y, y], color=LIT, linewidth=1.4)
-        axes.plot([score.e], [y], "o", color=LIT, markersize=3.6, markerfacecolor="white" if score.lower else LIT)
+        axes.plot(
+            [score.e or 0.0], [y], "o", color=LIT, markersize=3.6, markerfacecolor="white" if score.lower else LIT
+        )
     axes.axvline(0.5, color=QUIET, linewidth=0.7, dashes=(2, 2))
     _rows(axes, [_label(finding) for finding in shown])
     axes.set_xlim(0, 1)
@@ -187,5 +189,5 @@ def _head_map(part: NeuronPart) -> Figure:
             xs, ys = zip(*((one.head.index + x, one.head.layer + y) for x, y in outline), strict=True)
             axes.plot(xs, ys, color=INK, linewidth=0.8, clip_on=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=14, pad=0.02)
-    bar.outline.set_visible(False)  # type: ignore[operator]
+    bar.outline.set_visible(False)
     return figure

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from headtorch.core.events import BaselineCompared, ScoreGroup
 from headtorch.core.records import Explanation, Interval
 from headtorch.core.settings import Settings, changed_settings
+from headtorch.core.study.report.cause import cause_section
 from headtorch.core.study.report.contents import Finding, Report
 from headtorch.core.study.report.escape import escaped, escaped_token
 from headtorch.core.study.report.method import METHOD_NOTES
@@ -27,6 +28,7 @@ def to_markdown(report: Report) -> str:
         *_baseline(report.baseline),
         *explainers_compared(report.explainers),
         *language_models(report),
+        *cause_section(report),
         *_warnings(report),
         "## The neurons",
         *(line for part in report.neurons for line in neuron_section(part, report)),

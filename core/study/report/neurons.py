@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headtorch.core.records import Prompt, Score
-from headtorch.core.study.report.contents import HeadPart, NeuronPart, Report
+from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.escape import escaped, escaped_token
+from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.report.phrases import delta_log_p, number, percent, small, table, with_interval
 
 PROMPT_TOKENS = 60  # shown of one prompt, counted back from where the neuron fires
