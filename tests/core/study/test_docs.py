@@ -6,8 +6,10 @@ import re
 from pathlib import Path
 
 from headtorch.core.events import AnyEvent
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study
+from headtorch.core.study.ratings import ExplanationRated, Ratings
 from headtorch.core.study.report import write_report
 
 PAGE = Path(__file__).parents[3] / "docs" / "studies.md"
@@ -30,5 +32,7 @@ def test_the_page_names_every_file_of_a_study(asked: Settings) -> None:
         study.notes.write("study", "x")
         study.save_arrays({})
         write_report(study)
+        head = {"neuron": NeuronId(0, 0), "head": HeadId(0, 0), "explainer": "rules", "words": ""}
+        Ratings(study.folder).add(ExplanationRated(rater="ada", rating=3, **head))  # type: ignore[arg-type]
     named = set(re.findall(r"^\| `([^`/]+)/?` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
-    assert {path.name for path in study.folder.iterdir()} - {"notes.lock"} == named
+    assert {path.name for path in study.folder.iterdir()} - {"notes.lock", "ratings.lock"} == named
