@@ -63,7 +63,7 @@ COMMANDS: tuple[Command, ...] = (
     Command("workbench", "mediation", "M", "mediation", "mediation", "take the selected head away and see how much goes through the neuron, and what self-repair hides"),
     Command("workbench", "effects", "E", "effects", "effects", "measure what every head really does to the neuron"),
     Command("workbench", "cooperation", "C", "cooperation", "cooperation", "see whether the neuron's strongest heads need or replace each other"),
-    Command("workbench", "spectrum", "V", "spectrum", "spectrum", "see what the strongest heads do at every strength of the neuron"),
+    Command("workbench", "spectrum", "V", "spectrum", "spectrum", "see what the selected head and the strongest others do at every strength of the neuron"),
     Command("workbench", "bookmark", "b", "bookmark", "mark", "set or take away a bookmark on the neuron", footer=True),
     Command("workbench", "note", "n", "note", "note", "write a note about the neuron, or the head of it"),
     Command("workbench", "try-text", "t", "try_text", "try text", "try a text of your own on the neuron and the head", footer=True),

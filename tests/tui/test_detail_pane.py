@@ -422,7 +422,7 @@ async def test_hostile_text_is_inert_in_every_tab(session: Session, width: int) 
         for tab in TABS:
             assert app.pane.tab == tab
             text = shown(app)
-            assert tab == "Ablation" or "[bold]" in text or width < 196
+            assert tab in ("Ablation", "Cause") or "[bold]" in text or width < 196
             assert all(cell_len(line) <= width for line in text.splitlines())
             assert not set(app.pane.copy_text()) & set("\x1b\x07\x00\r\t\u202e\u2066")
             page(session, tab, width)

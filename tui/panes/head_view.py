@@ -45,9 +45,9 @@ class HeadView:
     @property
     def title(self) -> str:
         """ "mean direct", "prompt 3, removal": short enough for a narrow pane."""
-        if self.measure in SHORT or self.measure == NAMES["beta"]:
+        if self.measure in (NAMES["beta"], NAMES["prior"]):
             return SHORT.get(self.measure, self.measure)
-        short = self.measure.split()[0] if self.measure != DOT else DOT
+        short = self.measure if self.measure == DOT else SHORT.get(self.measure, self.measure.split()[0])
         return f"{self.scope}, {short}" if self.one_prompt else f"mean {short}"
 
     def value(self, head: HeadId) -> float | None:

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from headtorch.tui.screens.workbench import Workbench
 
 WITH = 2  # heads taken away with the selected one
+CURVES = 4  # heads of a spectrum, the selected one first
 
 
 class Causing:
@@ -28,13 +29,13 @@ class Causing:
         bench, session = self._bench, self._bench.session
         if bench.refuses(no_head(session) or bench.no_engine() or busy(session, AblateHead)):
             return
-        others = self._next_strongest() if jointly else []
+        others = self._next_strongest(WITH) if jointly else []
         if jointly and bench.refuses(None if others else "No other head feeds this neuron."):
             return
         session.ablate(others, mediation=mediation)
         self._show("Ablation")
 
-    def _next_strongest(self) -> list[HeadId]:
+    def _next_strongest(self, count: int) -> list[HeadId]:
         """By exact effect where that is known, else by attribution."""
         state, chosen = self._bench.session.state, self._bench.session.selection
         if chosen.neuron is None:
@@ -47,7 +48,7 @@ class Causing:
         else:
             summaries = state.heads(chosen.neuron)
             heads = sorted(summaries, key=lambda head: -abs(summaries[head].mean_direct))
-        return [head for head in heads if head != chosen.head][:WITH]
+        return [head for head in heads if head != chosen.head][:count]
 
     def measure(self, kind: type[MeasureEffects | MeasureCooperation | MeasureSpectrum]) -> None:
         """Ask for a measurement of the selected neuron."""
@@ -56,7 +57,12 @@ class Causing:
             return
         neuron = session.selection.neuron
         assert isinstance(neuron, NeuronId)
-        session.requests.ask(kind(id=UNNUMBERED, neuron=neuron))
+        head = session.feeding_head()
+        if kind is MeasureSpectrum and head is not None:
+            heads = [head, *self._next_strongest(CURVES - 1)]
+            session.requests.ask(MeasureSpectrum(id=UNNUMBERED, neuron=neuron, heads=heads))
+        else:
+            session.requests.ask(kind(id=UNNUMBERED, neuron=neuron))
         if kind is MeasureEffects:
             session.selection.measure = "effect"
         self._show("Cause", heads=kind is MeasureEffects)

@@ -31,10 +31,10 @@ class EffectRow(Record, frozen=True, kw_only=True):
 class Cause(Record, frozen=True, kw_only=True):
     """What was measured of cause. Empty lists in a study that measured nothing of it."""
 
-    effects: list[EffectRow] = []  # of every neuron that was measured, the largest first
-    agreement: list[Agreement] = []  # neuron by neuron, then over all next-token neurons
-    cooperation: list[Cooperation] = []
-    spectra: list[Spectrum] = []
+    effects: list[EffectRow]  # of every neuron that was measured, the largest first
+    agreement: list[Agreement]  # neuron by neuron, then over all next-token neurons
+    cooperation: list[Cooperation]
+    spectra: list[Spectrum]
 
 
 def cause_of(state: StudyState) -> Cause:
@@ -118,8 +118,8 @@ def _agreement(found: Sequence[Agreement]) -> list[str]:
         for one in over_all
     ]
     return [
-        "How well cheaper numbers tell the effects, over the next-token neurons: Spearman over the heads of a prompt and "
-        "the share of the five largest, means over prompts; Pearson over all heads and prompts.",
+        "How well cheaper numbers tell the effects, over the next-token neurons: Spearman over the heads of a prompt "
+        "and the share of the five largest, means over prompts; Pearson over all heads and prompts.",
         table(["number", "Spearman", "top 5", "Pearson", "ranked prompts"], rows),
     ]
 
@@ -133,8 +133,8 @@ def _together(found: Cooperation) -> list[str]:
         for pair in synergy.pairs
     ]
     return [
-        f"Heads of {found.neuron} taken away together, on {found.n} prompts: I = e(A) + e(B) − e(A and B). p is against "
-        "random pairs of heads with the same effects, and is not adjusted.",
+        f"Heads of {found.neuron} taken away together, on {found.n} prompts: I = e(A) + e(B) − e(A and B). p is "
+        "against random pairs of heads with the same effects, and is not adjusted.",
         table(["on", "heads", "I", "95 %", "p", "reading"], rows),
     ]
 

@@ -22,6 +22,7 @@ from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import Arrays
 from headtorch.core.study.comparisons import Against, ScoreGroup, StudyScores
 from headtorch.core.study.notes import NoteBook
+from headtorch.core.study.report.cause import Cause, cause_of
 from headtorch.core.study.report.cited import cited_prompts, examples, head_map, strongest_first
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.rows import NeuronRow, summary_rows
@@ -71,7 +72,7 @@ class Report(Record, frozen=True, kw_only=True):
     written_by: str | None = None  # the headtorch that wrote the study last
     index: IndexReady | None = None
     finished: float | None = None  # seconds that the last run took
-    cause: Cause = Cause()
+    cause: Cause = Cause(effects=[], agreement=[], cooperation=[], spectra=[])
 
 
 def build_report(
@@ -115,6 +116,7 @@ def build_report(
         written_by=state.version,
         index=state.index,
         finished=state.finished.seconds if state.finished else None,
+        cause=cause_of(state),
     )
 
 

@@ -14,6 +14,7 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import fact, title
 from headtorch.tui.panes.detail.spectrum import spectrum
 from headtorch.tui.panes.detail.synergy import together
+from headtorch.tui.panes.detail.unexplained import nothing_yet
 from headtorch.tui.panes.figures import fixed, percent, signed
 from headtorch.tui.panes.flow import flow, paragraph
 
@@ -30,7 +31,9 @@ def cause(session: Session, width: int, palette: Palette) -> list[Text]:
     if neuron is None:
         return [Text("No neuron is selected.", style=palette.style("quiet"))]
     quantity = "activation" if session.state.model is not None and session.state.model.gated else "pre_activation"
-    lines = [title("Exact effects", palette), *_asked(session, MeasureEffects, "effects", width, palette)]
+    reason = nothing_yet(session, neuron, head) if head is not None else ""
+    lines = [*paragraph(reason, width, palette.style("warning")), Text()] if reason else []
+    lines += [title("Exact effects", palette), *_asked(session, MeasureEffects, "effects", width, palette)]
     if (event := session.state.effects.get(neuron)) is not None:
         lines += _effects(event, session.state.agreement, head, quantity, width, palette)
     lines += [Text(), title("Cooperation", palette)]
@@ -101,17 +104,17 @@ def _agreement(
     both = bool(every) and width >= 60
     n = next((one.n for one in mine.values()), 0)
     names = "ρ".rjust(7) + "top 5".rjust(8) + "r".rjust(7)
-    header = f"{'tells effects':14}{names}"
+    header = f"{'number':10}{names}"
     if both:
         count = next(one.n for one in every.values())
-        above = Text(f"{'':14}{f'this neuron, n {n}':>22}{f'the study, n {count}':>24}", style=quiet)
+        above = Text(f"{'':10}{f'this neuron, n {n}':>22}{f'the study, n {count}':>24}", style=quiet)
         header += f"  {names}"
     else:
-        above = Text(f"{'':14}{f'this neuron, n {n}':>22}", style=quiet)
+        above = Text(f"{'':10}{f'this neuron, n {n}':>22}", style=quiet)
     lines = [above, Text(header, style=quiet)]
     for estimate, name in ESTIMATES.items():
         if estimate in mine:
-            row = Text(f"{name:14}", style=quiet).append(_columns(mine[estimate]), text)
+            row = Text(f"{name:10}", style=quiet).append(_columns(mine[estimate]), text)
             if both and estimate in every:
                 row.append("  " + _columns(every[estimate]), text)
             lines.append(row)

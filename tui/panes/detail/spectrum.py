@@ -26,6 +26,8 @@ def spectrum(found: Spectrum, head: HeadId | None, quantity: str, width: int, pa
     left = room - (2 * half + 3 + _INTERVAL if half else 0)
     others = others[: max(0, left // _VALUE)]
     top = max((abs(value) for value in values if value is not None), default=0.0)
+    one_sided = min((value for value in values if value is not None), default=0.0) >= 0
+    bar = 2 * half if one_sided else half
     header = Text("fires".rjust(_ACTIVATION) + "n".rjust(_N), style=quiet).append(str(curve.head).rjust(_VALUE), bright)
     if half:
         header.append(" " * (2 * half + 3) + "95 %".center(_INTERVAL), quiet)
@@ -38,7 +40,9 @@ def spectrum(found: Spectrum, head: HeadId | None, quantity: str, width: int, pa
         row = Text(_fires(found.bins[i]).rjust(_ACTIVATION) + str(found.bins[i].n).rjust(_N), style=quiet)
         row.append(signed(values[i]).rjust(_VALUE), palette.style("text"))
         if half:
-            row.append("  ").append_text(signed_bar(values[i], top, half, palette, ("negative", "lamp")))
+            row.append("  ").append_text(
+                signed_bar(values[i], top, bar, palette, ("negative", "lamp"), one_sided=one_sided)
+            )
             row.append(_between(intervals[i]).center(_INTERVAL), quiet)
         for one in others:
             row.append(signed(_values(one, quantity)[i]).rjust(_VALUE), quiet)

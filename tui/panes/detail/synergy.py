@@ -12,7 +12,7 @@ from headtorch.tui.panes.figures import MISSING, signed, small
 from headtorch.tui.panes.flow import flow, paragraph
 
 GLYPHS = {"cooperation": "∧", "redundancy": "∨", "neither": "·", "untested": "?"}
-_CELL = 9
+_CELL = 10
 
 
 def together(found: Cooperation, head: HeadId | None, quantity: str, width: int, palette: Palette) -> list[Text]:
@@ -23,7 +23,7 @@ def together(found: Cooperation, head: HeadId | None, quantity: str, width: int,
         if synergy.quantity in (quantity, "log_p"):
             lines += [*_one(synergy, head, width, palette)]
     if (variety := found.variety) is not None:
-        more = "more than" if variety.p < 0.05 else "as much as"
+        more = "more than" if variety.p < 0.05 else "no more than"
         words = (
             f"Different heads for different contexts, {more} selection by the sum alone makes: variety "
             f"{small(variety.variety)}, by chance {small(variety.null_mean)} ({_between(variety.null)}), "
