@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Hashable, Iterator
 from functools import cached_property
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
 
 from headtorch.core.errors import InputError
 from headtorch.core.events import (
@@ -168,6 +167,8 @@ class LanguageModels:
 
     def need_keys(self, settings: LlmSettings) -> None:
         """Raises InputError where OpenAI itself would be asked without a key, before any work is done for it."""
+        from headtorch.core.explain.llm.endpoint import is_openai
+
         access = self.access
         judge_key = access.judge_api_key_env if settings.judge_base_url is not None else None
         places = {
@@ -175,8 +176,7 @@ class LanguageModels:
             settings.judge_base_url or settings.base_url: judge_key or access.api_key_env,
         }
         for url, variable in places.items():
-            host = urlsplit(url).hostname or ""
-            if (host == "openai.com" or host.endswith(".openai.com")) and not os.environ.get(variable, "").strip():
+            if is_openai(url) and not os.environ.get(variable, "").strip():
                 raise InputError(
                     f"OpenAI wants a key, and the environment variable {variable} is not set; set it to your key, or "
                     "name another endpoint with --base-url."

@@ -139,13 +139,16 @@ class Endpoint:
             headers={"Accept-Encoding": "identity"},  # a small compressed answer may be a large one
             event_hooks={"response": [self._bound]},
         )
-        return openai.AsyncOpenAI(
+        client = openai.AsyncOpenAI(
             api_key=self._key or _NO_KEY,
             base_url=self.base_url,
             timeout=timeout,
             max_retries=0,
             http_client=http_client,
         )
+        if not is_openai(self.base_url):
+            client.organization = client.project = None  # of the environment, and nobody else's business
+        return client
 
     async def _bound(self, response: Any) -> None:
         """Before the body of a response is read: it is plain, and no longer than an answer can be."""
@@ -156,8 +159,7 @@ class Endpoint:
 
     def _key_fault(self, place: Place) -> Fault | None:
         if not self._key:
-            host = urlsplit(self.base_url).hostname or ""
-            if host != "openai.com" and not host.endswith(".openai.com"):
+            if not is_openai(self.base_url):
                 return None
             return Fault(
                 f"{place.url} wants a key, and the environment variable {self._key_name} is not set",
@@ -167,6 +169,12 @@ class Endpoint:
         if self._key.isascii() and self._key.isprintable() and " " not in self._key:
             return None
         return Fault(f"{self._key_name} holds characters that no key has", "set it to the key alone", final=True)
+
+
+def is_openai(base_url: str) -> bool:
+    """Whether an address is OpenAI's own."""
+    host = urlsplit(base_url).hostname or ""
+    return host == "openai.com" or host.endswith(".openai.com")
 
 
 def url_fault(place: Place) -> Fault | None:

@@ -194,6 +194,14 @@ def test_each_endpoint_is_given_its_own_key(monkeypatch: pytest.MonkeyPatch) -> 
     assert judge.headers[0]["authorization"] == "Bearer judges-key"
 
 
+def test_only_openai_learns_the_account_that_the_environment_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_ORG_ID", "org-mine")
+    monkeypatch.setenv("OPENAI_PROJECT_ID", "proj-mine")
+    with ChatServer("yes") as server:
+        assert answer(chat(), question(server)).text == "yes"
+    assert not [name for name in server.headers[0] if name.startswith("openai-")]
+
+
 def test_a_server_of_ones_own_needs_no_key_and_openai_does(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("TEST_KEY", raising=False)
     with ChatServer("yes") as server:
