@@ -123,7 +123,7 @@ class Ledger:
             if self._max_calls is not None and self._sent + 1 > self._max_calls:
                 raise BudgetReached(
                     f"The cap of {_calls(self._max_calls)} is reached; what was answered is kept. "
-                    "Run again with a higher max_calls to go on."
+                    "Run again to go on: every run counts from 0. A higher max_calls comes further."
                 )
             if self._max_cost is not None:
                 self._check_cost(self._max_cost, most)
@@ -160,21 +160,12 @@ class Ledger:
             if not isinstance(reply, Answer):
                 account.unanswered += 1
                 if reply.usage is not None:  # a refusal or a cut answer was paid for
-                    self._charge(account, question, reply.usage)
+                    account.charge(question, reply.usage)
             elif reply.cached:
                 account.cached += 1
             else:
                 account.calls += 1
-                self._charge(account, question, reply.usage, reply.text)
-
-    def _charge(self, account: _Account, question: Question, usage: Usage, text: str = "") -> None:
-        if usage.known:
-            account.prompt_tokens += max(0, usage.prompt_tokens)
-            account.completion_tokens += max(0, usage.completion_tokens)
-            return
-        account.prompt_tokens += max(usage.prompt_tokens, prompt_tokens(question))
-        account.completion_tokens += max(usage.completion_tokens, estimate_tokens(text))
-        account.counted = False
+                account.charge(question, reply.usage, reply.text)
 
     def total(self) -> Spending:
         """All models together."""
