@@ -27,7 +27,6 @@ URL_VARIABLE = "OPENAI_BASE_URL"
 _QUESTION = tuple(name for name in LlmSettings.__struct_fields__ if name != "prompts")
 _ACCESS = tuple(name for name in LlmAccess.__struct_fields__ if name != "prices")
 EXPLAINER_SETTINGS = (*_QUESTION, *_ACCESS)
-FLAGS = {"model": "--explainer-model"}  # the others are named like the setting
 
 _COUNTS = {  # smallest and largest value
     "max_tokens": (1, 1_000_000),
@@ -88,7 +87,7 @@ def llm_settings(settings: TuiSettings, **flags: Any) -> tuple[LlmSettings | Non
         raise TypeError(f"no such settings: {sorted(unknown)}")
     for name, value in given.items():
         if (wrong := _wrong(name, value)) is not None:
-            raise InputError(f"{FLAGS.get(name, '--' + name.replace('_', '-'))} {wrong}.")
+            raise InputError(f"{flag(name)} {wrong}.")
     if settings.explainer_problems:
         raise InputError(settings.explainer_problems[0])
     prices, _ = read_prices(settings.folder / PRICES)
@@ -102,6 +101,11 @@ def llm_settings(settings: TuiSettings, **flags: Any) -> tuple[LlmSettings | Non
             if price_of(prices, model) is None:
                 raise InputError(unknown_price(model))
     return asked, access
+
+
+def flag(name: str) -> str:
+    """The option of the command line that gives a setting."""
+    return "--explainer-model" if name == "model" else f"--{name.replace('_', '-')}"
 
 
 def _asked(merged: Mapping[str, Any]) -> LlmSettings:

@@ -101,6 +101,8 @@ def test_another_explainer_is_added_to_a_finished_study(
     heads = {(str(one.neuron), str(one.head)) for one in state.explainable()}
     assert {(row["neuron"], row["head"]) for row in found["heads"]} == heads
     assert all(row["explanation"].startswith("Active when there are") for row in found["heads"])
+    unusable = sum(row["unusable"] or 0 for row in found["heads"])
+    assert unusable and f"neither active nor inactive {unusable} times" in asked("explain", "ruled", "--yes").out
     assert state.explainers() == ["rules", "llm:owl"] and state.baseline.keys() == {"rules", "llm:owl"}
     neuron, head = sorted(heads)[0]
     calls = server.calls
@@ -135,6 +137,14 @@ def test_a_sentence_is_judged_by_the_model_named_for_that(
         (["ruled", "--explanation", "re:x"], "go together"),
         (["ruled", "--explainer", "me", "--explanation", "re:("], "not a regular expression"),
         (["ruled", "--explainer", "llm", "--yes"], "--explainer-model"),
+        (
+            ["ruled", "--explainer-model", "owl", "--max-calls", "3"],
+            "--explainer-model, --max-calls: no language model",
+        ),
+        (
+            ["ruled", "--explainer", "me", "--explanation", "re:x", "--base-url", "http://h/v1"],
+            "--base-url: no language",
+        ),
     ],
 )
 def test_what_cannot_be_explained_is_refused_in_a_sentence(cli: Call, asked: Call, args: list[str], said: str) -> None:

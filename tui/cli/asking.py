@@ -36,13 +36,18 @@ def models_for(
     """
     from headtorch.core.explain.me import MeExplainer
     from headtorch.core.settings import LlmAccess
-    from headtorch.tui.explainer_settings import llm_settings
+    from headtorch.tui.explainer_settings import flag, llm_settings
     from headtorch.tui.settings import load_settings
 
     if (explainer == "me") != (explanation is not None):
         raise InputError("--explainer me and --explanation go together: give both or neither.")
     sentence = explanation is not None and not MeExplainer(explanation).is_pattern
     if explainer != "llm" and not sentence:
+        if unheeded := [name for name, value in flags.items() if value is not None]:
+            raise InputError(
+                f"{', '.join(map(flag, unheeded))}: no language model is asked with --explainer {explainer}; "
+                "add --explainer llm, or leave this out."
+            )
         return None, LlmAccess()
     if sentence and flags["model"] is None:
         flags["model"] = flags["judge_model"]
@@ -83,7 +88,7 @@ def _leave(
 ) -> Callable[[list[PlannedCalls]], None]:
     def leave(planned: list[PlannedCalls]) -> None:
         with interlude():
-            if not silent:
+            if not (silent and yes):  # whoever is asked is told what for
                 for one in planned:
                     sys.stderr.write(_sentence(one) + "\n")
             if not yes and not typer.confirm("Ask them?", default=False, err=True):
@@ -102,6 +107,8 @@ def _sentence(one: PlannedCalls) -> str:
 
 def price(cost: float | None) -> str:
     """US dollars, or that they are unknown: never 0 for what nobody knows."""
+    from headtorch.core.explain.llm.ledger import dollars
+
     if cost is None:
         return "unknown"
-    return f"${cost:.2f}" if cost >= 1 or not cost else f"${cost:.4f}"
+    return f"${cost:.4f}" if 0.0001 <= cost < 1 else dollars(cost)

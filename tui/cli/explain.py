@@ -175,4 +175,7 @@ def _print(rows: list[dict[str, object]], state: StudyState, explainer: str) -> 
     print_note(
         "E: the mean of true positive and true negative rate on unseen prompts (chance 0.5); n: active + inactive"
     )
+    unusable = sum(found for row in rows if isinstance(found := row["unusable"], int))
+    if unusable:
+        print_note(f"The judge gave neither active nor inactive {unusable:,} times, which counts as wrong.")
     print_calls(state, explainer)

@@ -121,7 +121,8 @@ def print_comparison(found: Against) -> None:
     for name, line in zip(names, bars(found.first_values, found.second_values), strict=True):
         write(f"{name:<{wide}}  {line}".rstrip())
     write(f"{'E':>{wide}}  {AXIS}")
-    pairs = f" over {seen.first.n_heads} heads" if seen.paired else ""
+    heads = seen.first.n_heads
+    pairs = f" over {heads} {'head' if heads == 1 else 'heads'}" if seen.paired else ""
     print_note(
         f"difference of the means{pairs} {_signed(seen.difference)} {_between(seen.interval, signed=True)}; "
         f"Cliff's delta {_signed(seen.delta)} {_between(seen.delta_interval, signed=True)}"
