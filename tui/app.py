@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -31,7 +32,7 @@ from headtorch.tui.keys import key_name
 from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import Palette
 from headtorch.tui.palette_commands import HeadtorchCommands
-from headtorch.tui.read_only import look_again, read_only_line, why_read_only
+from headtorch.tui.read_only import WAS_WRITTEN, look_again, read_only_line, why_read_only
 from headtorch.tui.screens.budget import BudgetScreen, Leave
 from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
@@ -45,6 +46,7 @@ if TYPE_CHECKING:
 
 PALETTE_ROWS = 10
 FOLLOW_SECONDS = 1.0  # between looks at a study that another process writes
+ENDING_SECONDS = 15.0  # that the engine of a workbench which was just left may take to save and end
 
 
 class Engine(Protocol):
@@ -54,6 +56,9 @@ class Engine(Protocol):
     def send(self, request: Request) -> None: ...
     async def start(self) -> None: ...
     def stop(self) -> None: ...
+
+    @property
+    def pid(self) -> int | None: ...
 
 
 EngineMaker = Callable[[Callable[[AnyMessage], object], Callable[[EngineExit], object]], Engine]
@@ -96,6 +101,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         self._picked = None if study is None else PickResult(None, study, device)
         self._read_only = read_only
         self._engine_runs = self._engine_died = self._engine_asleep = False
+        self._opened = 0.0  # when the present study was
         self._workbench: Workbench | None = None
         self._allowed: LlmAccess | None = None  # the caps that the user set last
 
@@ -146,7 +152,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
                 self.say(str(error), True)
                 self.push_screen(PickScreen(back=self.workbench is not None), self.picked)
                 return
-            session.read_only = why_read_only(session, self._read_only)
+            session.read_only = why_read_only(session, self._read_only, self.engine.pid)
+            self._opened = time.monotonic()
         if self.workbench is not None:
             self.pop_screen()
         self.session, self._picked = session, result
@@ -174,6 +181,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
             self.say(str(error), True)
         self.workbench.alarm = read_only_line(self.session)
         self.workbench.changed(topics)
+        if self.session.read_only == WAS_WRITTEN and time.monotonic() - self._opened < ENDING_SECONDS:
+            self.run_worker(self.action_restart_engine())
 
     def action_pick(self) -> None:
         """Let the user pick another study; escape leads back."""
@@ -222,9 +231,11 @@ class HeadtorchApp(App[None], inherit_bindings=False):
     async def action_restart_engine(self) -> None:
         """Start the engine again; what it was doing for the study goes on."""
         if self.session.read_only is not None:
-            self.session.read_only = why_read_only(self.session, self._read_only)
+            self.session.read_only = why_read_only(self.session, self._read_only, self.engine.pid)
             if self.session.read_only is not None:
                 return self.say(read_only_line(self.session) or "")
+            if self.workbench is not None:
+                self.workbench.alarm = None
         if not self._engine_runs:
             await self.start_engine()
         elif self.session.is_unfinished():

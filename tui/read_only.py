@@ -9,12 +9,12 @@ WANTED = "it was opened with --read-only."
 WAS_WRITTEN = "another headtorch wrote it until now."
 
 
-def why_read_only(session: Session, wanted: bool) -> str | None:
-    """The end of a sentence; None where the study can be worked on."""
+def why_read_only(session: Session, wanted: bool, own: int | None = None) -> str | None:
+    """The end of a sentence; None where the study can be worked on. `own` is the process of this program's engine."""
     writer = session.study.writer if session.study is not None else None
     if wanted:
         return WANTED
-    return f"another headtorch writes it ({writer})." if writer else None
+    return f"another headtorch writes it ({writer})." if writer and writer != f"process {own}" else None
 
 
 def look_again(session: Session) -> frozenset[Topic]:

@@ -15,8 +15,9 @@ from headtorch.core.engine.protocol import OpenStudy
 from headtorch.core.errors import InputError
 from headtorch.core.events import HeadExplained, Warned
 from headtorch.core.study.study import Study
-from headtorch.tui.app import HeadtorchApp
+from headtorch.tui.app import ENDING_SECONDS, HeadtorchApp
 from headtorch.tui.cli.open import open_study
+from headtorch.tui.screens.pick import PickResult
 
 
 @pytest.fixture
@@ -66,6 +67,7 @@ async def test_a_study_that_another_process_writes_is_followed_until_it_ends(fol
         assert app.session.state == writer.state
         await pilot.press("R")
         assert engine.requests == [] and "another headtorch writes it" in notices(app)
+        app._opened -= ENDING_SECONDS
         writer.append(Warned(text="last"))
         writer.close()
         app._follow()
@@ -76,6 +78,51 @@ async def test_a_study_that_another_process_writes_is_followed_until_it_ends(fol
         await pilot.pause(0.2)
         assert engine.starts == 1 and [one.where for one in engine.sent(OpenStudy)] == [str(folder)]
         assert app.session.read_only is None and "read-only" not in screen_text(app).splitlines()[-2]
+
+
+@in_terminal
+async def test_a_study_that_was_just_left_is_worked_on_as_soon_as_its_engine_has_ended(folder: Path) -> None:
+    writer = Study.open(folder, write=True)
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause(0.2)
+        writer.close()
+        app._follow()
+        await pilot.pause(0.2)
+        assert isinstance(app.engine, FakeEngine)
+        assert app.engine.starts == 1 and len(app.engine.sent(OpenStudy)) == 1 and app.session.read_only is None
+
+
+@in_terminal
+async def test_a_study_that_the_own_engine_writes_can_be_picked_again(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(FakeEngine, "pid", os.getpid())
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause(0.2)
+        with Study.open(folder, write=True):
+            app.picked(PickResult(None, str(folder), "auto"))
+            await pilot.pause(0.2)
+            assert app.session.read_only is None
+            assert isinstance(app.engine, FakeEngine) and len(app.engine.sent(OpenStudy)) == 2
+
+
+@in_terminal
+async def test_a_running_engine_takes_over_a_study_that_is_no_longer_written(folder: Path, tmp_path: Path) -> None:
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause(0.2)
+        assert isinstance(app.engine, FakeEngine) and app.engine.starts == 1
+        writer = Study.open(folder, write=True)
+        app.picked(PickResult(None, str(folder), "auto"))
+        await pilot.pause(0.2)
+        assert app.session.read_only is not None and len(app.engine.sent(OpenStudy)) == 1
+        writer.close()
+        await pilot.press("R")
+        await pilot.pause(0.2)
+        assert app.workbench is not None and app.workbench.alarm is None
+        assert app.engine.starts == 1 and len(app.engine.sent(OpenStudy)) == 2
 
 
 @in_terminal

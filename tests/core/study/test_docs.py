@@ -34,5 +34,5 @@ def test_the_page_names_every_file_of_a_study(asked: Settings) -> None:
         write_report(study)
         head = {"neuron": NeuronId(0, 0), "head": HeadId(0, 0), "explainer": "rules", "words": ""}
         Ratings(study.folder).add(ExplanationRated(rater="ada", rating=3, **head))  # type: ignore[arg-type]
-    named = set(re.findall(r"^\| `([^`/]+)/?` \|", PAGE.read_text(encoding="utf-8"), re.MULTILINE))
+    named = set(re.findall(r"^\| `([^`/]+)/?` \|", PAGE.read_text(encoding="utf-8").split("\n## ")[0], re.MULTILINE))
     assert {path.name for path in study.folder.iterdir()} - {"notes.lock", "ratings.lock"} == named
