@@ -15,6 +15,7 @@ from headtorch.core.records import Record
 from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.report import phrases
 from headtorch.core.study.report.contents import Report
+from headtorch.core.study.report.html.causes import causes_by_neuron
 from headtorch.core.study.report.html.charts import dot_rows, forest
 from headtorch.core.study.report.html.heatmap import contribution_bar, heat_map
 from headtorch.core.study.report.html.kwic import activation_line, head_line
@@ -39,6 +40,7 @@ def to_html(report: Report) -> str:
         method_notes=METHOD_NOTES[3:],  # what the first ones say stands with the formulas
         limits=LIMITS,
         bibtex=escape(BIBTEX),
+        causes=causes_by_neuron(report.cause),
         own_settings=set(changed_settings(Settings(), report.settings)),
     )
 

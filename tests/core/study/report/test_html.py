@@ -13,9 +13,22 @@ import msgspec
 import pytest
 from large_study import large_study
 
+from headtorch.core.records import (
+    Agreement,
+    Cooperation,
+    HeadId,
+    Interval,
+    NeuronId,
+    PairSynergy,
+    Spectrum,
+    SpectrumBin,
+    SpectrumCurve,
+    Synergy,
+)
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, StudyState
 from headtorch.core.study.report import build_report, report_of, write_report
+from headtorch.core.study.report.cause import Cause, EffectRow
 from headtorch.core.study.report.html import TEMPLATES, to_html
 from headtorch.core.study.report.html.charts import dot_rows
 from headtorch.core.study.report.html.heatmap import heat_map
@@ -120,6 +133,88 @@ def test_without_its_artefact_a_prompt_is_shown_unshaded(study: Study) -> None:
     assert " United" in html or ">United<" in html
 
 
+def test_what_was_measured_of_cause_stands_with_its_neuron(study: Study) -> None:
+    neuron, (one, other) = NeuronId(3, 412), (HeadId(2, 1), HeadId(0, 3))
+    pair = PairSynergy(
+        first=one,
+        second=other,
+        synergy=-0.25,
+        interval=Interval(-0.5, -0.125),
+        joint=1.5,
+        reading="redundancy",
+        p=0.0002,
+        matched=40,
+        null=None,
+    )
+    cause = Cause(
+        effects=[
+            EffectRow(
+                neuron=neuron,
+                head=one,
+                activation=1.25,
+                pre_activation=1.5,
+                estimated_activation=None,
+                mean_direct=1.0,
+                prompts=12,
+                replacement="resample",
+            )
+        ],
+        agreement=[
+            Agreement(
+                neuron=None,
+                estimate="direct",
+                quantity="pre_activation",
+                n=12,
+                spearman=0.75,
+                n_spearman=11,
+                top=0.5,
+                n_top=11,
+                pearson=None,
+                pairs=96,
+            )
+        ],
+        cooperation=[
+            Cooperation(
+                neuron=neuron,
+                token_id=8,
+                n=12,
+                replacement="mean",
+                donors=1,
+                synergies=[Synergy(quantity="log_p", heads=[], pairs=[pair], joint=[], joint_interval=None, sum=1.25)],
+            )
+        ],
+        spectra=[
+            Spectrum(
+                neuron=neuron,
+                replacement="mean",
+                position="last",
+                donors=1,
+                bins=[
+                    SpectrumBin(low=0.0, high=1.0, n=9, activation=0.5),
+                    SpectrumBin(low=None, high=None, n=12, activation=4.0),
+                ],
+                curves=[
+                    SpectrumCurve(
+                        head=one,
+                        activation=[None, 0.625],
+                        activation_interval=[None, None],
+                        pre_activation=[None, 0.5],
+                        pre_activation_interval=[None, None],
+                    )
+                ],
+            )
+        ],
+    )
+    text = " ".join(Page(to_html(msgspec.structs.replace(report_of(study), cause=cause))).text.split())
+    for fact in [
+        "direct pre-activation 0.75 0.50 – 11 12",
+        "L2.H1 +1.250 +1.500 – +1.000",
+        "L2.H1 and L0.H3 log p −0.250 [−0.500, −0.125] +1.500 2.0·10⁻⁴ redundancy",
+        "L2.H1 – +0.625",
+    ]:
+        assert fact.replace(" ", "") in text.replace(" ", ""), fact
+
+
 def test_a_study_with_nothing_in_it_has_a_page(asked: Settings) -> None:
     page = Page(to_html(build_report("trial", asked, StudyState())))
     assert "No neurons were found." in page.text and "No explained head could be scored." in page.text
@@ -147,7 +242,7 @@ def contrast(one: str, other: str) -> float:
 
 def schemes() -> dict[str, dict[str, str]]:
     """The colours of the style sheet, light and dark."""
-    light, dark = (TEMPLATES / "report.css").read_text().split("@media (prefers-color-scheme: dark)", 1)
+    light, dark = (TEMPLATES / "report.css").read_text().split("@media screen and (prefers-color-scheme: dark)", 1)
     dark = dark.split("@media", 1)[0]
     return {name: dict(re.findall(r"--([\w-]+): (#\w{6})", text)) for name, text in (("light", light), ("dark", dark))}
 
