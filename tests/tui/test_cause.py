@@ -132,7 +132,7 @@ def test_the_grid_shows_other_numbers_and_says_why_a_head_has_none(session: Sess
     view = head_view(session)
     assert view is not None and view.value(LOOKUP) == 1.25 and view.ranking == [DAMPING, LOOKUP]
     assert (view.title, view.scope) == ("mean effect", "mean of 2 prompts")
-    assert view.agreement == ["direct ranks heads as their effects do: Spearman 0.49, n 6 prompts"]
+    assert view.agreement == ["direct against exact effect: Spearman 0.49, n 6 prompts"]
     summary = session.state.heads(AN)[LOOKUP]
     for measure, value in (("beta", summary.beta), ("removal", summary.mean_removal), ("prior", summary.prior)):
         session.selection.measure = measure
@@ -223,7 +223,7 @@ def test_an_ablation_shows_its_prompts_tests_controls_and_ways(session: Session)
     text = page(session, "Ablation")
     assert f"with {PREVIOUS}" in text and "labels permuted: p 0.013" in text and "beyond control heads: p 0.41" in text
     assert "through the neuron −0.30" in text and "share through 60 %" in text
-    assert "the rest makes up for +0.25, on 80 % of the prompts" in " ".join(text.split())
+    assert "gap +0.25; later parts make up for the head on 80 % of the prompts" in " ".join(text.split())
     active = next(line for line in text.splitlines() if line.startswith("● █"))
     inactive = next(line for line in text.splitlines() if line.startswith("○ ") and line.endswith("█"))
     assert active.count("█") == 1 and cell_len(active) == cell_len(inactive)

@@ -100,4 +100,4 @@ def agreement_in_words(event: EffectsMeasured | None, facts: ModelFacts) -> list
     direct = next((one for one in found if one.estimate == "direct" and one.spearman is not None), None)
     if direct is None:
         return []
-    return [f"direct ranks heads as their effects do: Spearman {fixed(direct.spearman)}, n {direct.n_spearman} prompts"]
+    return [f"direct against exact effect: Spearman {fixed(direct.spearman)}, n {direct.n_spearman} prompts"]

@@ -95,8 +95,9 @@ def _mediation(mark: str, one: Mediation, width: int, palette: Palette) -> list[
 
 
 def _repair(mark: str, one: SelfRepair, width: int, palette: Palette) -> list[Text]:
+    share = percent(one.repaired_log_p)
     words = (
         f"{mark} with all that follows frozen Δ log p {signed(one.direct_log_p)}, in all {signed(one.total_log_p)}: "
-        f"the rest makes up for {fixed(one.gap_log_p, sign=True)}, on {percent(one.repaired_log_p)} of the prompts"
+        f"gap {fixed(one.gap_log_p, sign=True)}; later parts make up for the head on {share} of the prompts"
     )
     return paragraph(words, width, palette.style("text"))
