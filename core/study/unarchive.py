@@ -41,7 +41,7 @@ def import_study(path: Path, name: str | None = None) -> Path:
             limit = min(LARGEST, path.stat().st_size * RATIO + SLACK)
             inside = members(_Unpacked(file, limit))
             manifest = _manifest(next(inside, None))
-            target = resolve(manifest.name if name is None else name)
+            target = resolve(_own_name(manifest) if name is None else name)
             with staged(target) as folder:
                 _unpack(inside, manifest, folder)
                 _check(folder, manifest)
@@ -84,11 +84,15 @@ def _manifest(first: Member | None) -> Manifest:
         manifest = msgspec.json.decode(data, type=Manifest)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         raise Refusal("its manifest is damaged") from None
-    if "/" in manifest.name or manifest.name[:1] in {".", "~"}:
-        raise Refusal(f"its study is called {manifest.name[:80]!r}, which is no name; give it one with --name")
     _check_names([file.path for file in manifest.files])
     _check_sizes(manifest.files)
     return manifest
+
+
+def _own_name(manifest: Manifest) -> str:
+    if "/" in manifest.name or manifest.name[:1] in {".", "~"}:
+        raise Refusal(f"its study is called {manifest.name[:80]!r}, which is no name; give it one with --name")
+    return manifest.name
 
 
 class _Head(msgspec.Struct):

@@ -277,6 +277,7 @@ def test_a_name_that_is_none_is_refused(archive: Path, name: str) -> None:
     with pytest.raises(StudyError, match="name"):
         import_study(bad)
     assert sorted(path.name for path in studies_folder().iterdir()) == ["trial"]
+    assert import_study(bad, "fresh").name == "fresh"
 
 
 def test_bombs_are_refused_before_they_fill_anything(archive: Path, monkeypatch: pytest.MonkeyPatch) -> None:
