@@ -77,13 +77,13 @@ class LlmJudge:
         return f"llm:{self._model}"
 
     def questions(self, cases: Sequence[Case]) -> list[Question]:
-        """What would be asked, each question once: every case's own prompts before any control and random text."""
+        """What would be asked, each question once, case by case: asking that is cut off leaves whole cases behind."""
         return self._plan([_Waiting.of(case) for case in cases]).questions
 
     def judge_all(self, cases: Sequence[Case]) -> Iterator[Judgement | NoAnswer]:
         """A judgement for each case as soon as it is whole; NoAnswer where a call stays unanswered.
 
-        All calls of all cases go out together. Cases that ask the same (an empty explanation of the same text, say)
+        All calls go out together, in the order of the cases. Cases that ask the same (an empty explanation, say)
         share the answer.
         """
         waiting = [_Waiting.of(case) for case in cases]
@@ -103,9 +103,8 @@ class LlmJudge:
     def _plan(self, waiting: Sequence[_Waiting]) -> Distinct[_Place]:
         plan: Distinct[_Place] = Distinct()
         for one in waiting:
-            self._add(plan, one, one.case.explanation, one.case.texts, one.own)
-        for one in waiting:
             case = one.case
+            self._add(plan, one, case.explanation, case.texts, one.own)
             shown = [case.texts[place] for place in case.controls]
             for other, verdicts in zip(case.others, one.others, strict=True):
                 self._add(plan, one, other, shown, verdicts)

@@ -63,10 +63,15 @@ def questions(cases: list[Case], settings: LlmSettings = SETTINGS) -> list[Quest
     return LlmJudge(settings, FakeChat(by_word)).questions(cases)
 
 
-def test_the_own_prompts_of_all_heads_come_before_any_control() -> None:
-    asked = questions([case(1, random_texts=[(" r",)]), case(2, random_texts=[(" r",)])])
-    assert [("none is known" in user_text(one), '" r"' in user_text(one)) for one in asked[:6]] == [(False, False)] * 6
-    assert sum("none is known" in user_text(one) for one in asked[6:]) == 2
+def test_heads_are_judged_one_after_the_other_so_that_a_cut_leaves_whole_ones() -> None:
+    heads = [case(index, random_texts=[(" r",)]) for index in (1, 2)]
+    one, both = questions(heads[:1]), questions(heads)
+    assert both[: len(one)] == one
+    paid = {sent(question) for question in both[: len(one)]}
+    no_credit = Unanswered("No credit left.", final=True)
+    chat = FakeChat(lambda question: by_word(question) if sent(question) in paid else no_credit)
+    found = {said.head.index: said for said in judged(heads, chat)}
+    assert isinstance(found[1], Judgement) and isinstance(found[2], NoAnswer)
 
 
 def test_cases_share_what_they_ask_alike() -> None:
