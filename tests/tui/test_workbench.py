@@ -23,6 +23,9 @@ from headtorch.core.engine.protocol import (
     FindHeadRoles,
     Happened,
     ListNeurons,
+    MeasureCooperation,
+    MeasureEffects,
+    MeasureSpectrum,
     OpenStudy,
     ProbeText,
     ReadDocument,
@@ -38,6 +41,7 @@ from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.study.study import Study
 from headtorch.tui.app import HeadtorchApp
 from headtorch.tui.keymap import COMMANDS
+from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
@@ -147,6 +151,26 @@ async def test_the_engine_shades_the_prompts_of_the_neuron_in_view(folder: Path)
         before = app.session.selection.shading
         await pilot.press("m")
         assert app.session.selection.shading != before
+
+
+@in_terminal
+async def test_keys_ask_what_heads_really_do_and_the_grid_changes_its_numbers(folder: Path) -> None:
+    async with running(folder) as (app, engine, pilot):
+        await pilot.press("3", "v")
+        assert app.session.selection.measure == "effect"
+        await pilot.press("E", "E")
+        assert [one.neuron for one in engine.sent(MeasureEffects)] == [AN] and "worked on already" in notices(app)
+        assert app.screen.query_one(DetailPane).tab == "Cause"
+        await pilot.press("C", "V")
+        assert [one.heads for one in engine.sent(MeasureCooperation)] == [[]]
+        [curves] = engine.sent(MeasureSpectrum)
+        assert curves.heads[0] == LOOKUP and len(set(curves.heads)) == 4
+        await pilot.press("J")
+        [joint] = engine.sent(AblateHead)
+        assert joint.head == LOOKUP and joint.together == curves.heads[1:3] and not joint.mediation
+        engine.emit(RequestDone(request=joint.id, seconds=0.1))
+        await pilot.press("M")
+        assert engine.sent(AblateHead)[-1].mediation and not engine.sent(AblateHead)[-1].together
 
 
 @in_terminal
