@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
@@ -118,7 +119,7 @@ def test_each_head_is_judged_on_scoring_prompts_of_both_classes_and_rated_afterw
             assert sum(activity.active[i] for i in mine) <= PER_CLASS
             assert min(mine) >= COUNT // 2, "nothing is judged that an explainer has seen"
     together = [(item.explanation.neuron, item.explanation.head) for item in items]
-    assert sum(a != b for a, b in zip(together, together[1:], strict=False)) == 5, "head after head"
+    assert sum(a != b for a, b in pairwise(together)) == 5, "head after head"
 
 
 def test_everybody_judges_the_same_prompts_in_an_order_of_their_own(state: StudyState) -> None:
