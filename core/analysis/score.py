@@ -147,7 +147,10 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def with_adjusted_p(scores: Sequence[Score]) -> list[Score]:
-    """The scores with q filled in, over all heads given: those fixed before any was scored, not a selection of them."""
-    adjusted = benjamini_yekutieli([score.p for score in scores])
-    return [msgspec.structs.replace(score, q=q) for score, q in zip(scores, adjusted, strict=True)]
+def with_adjusted_p(scores: Sequence[Score], *, untested: int = 0) -> list[Score]:
+    """The scores with q filled in, over all heads fixed before any was scored, not over a selection of them.
+
+    `untested` of these have no score, for want of an answer; they count as tests that found nothing (p = 1).
+    """
+    adjusted = benjamini_yekutieli([*(score.p for score in scores), *[1.0] * untested])
+    return [msgspec.structs.replace(score, q=q) for score, q in zip(scores, adjusted, strict=False)]

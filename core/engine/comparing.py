@@ -10,18 +10,18 @@ from headtorch.core.analysis.score import with_adjusted_p
 from headtorch.core.analysis.score_summary import GroupScores, compare_groups
 from headtorch.core.events import AdjustedP, AnyEvent, BaselineCompared, ScoreGroup, ScoresAdjusted
 from headtorch.core.records import Score
-from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
 
 def compare(study: Study, explainer: str) -> Iterator[AnyEvent]:
     """The adjusted p values of the explainer's scores, and the means of both groups of neurons."""
     state = study.state
-    scores = family_scores(state, explainer)
-    adjusted = with_adjusted_p(scores)
+    scores = state.family_scores(explainer)
+    untested = len(state.explainable()) - len(scores)
+    adjusted = with_adjusted_p(scores, untested=untested)
     yield ScoresAdjusted(
         method="Benjamini-Yekutieli",
-        tests=sum(one.p is not None for one in scores),
+        tests=sum(one.p is not None for one in scores) + untested,
         adjusted=[
             AdjustedP(neuron=one.neuron, head=one.head, explainer=one.explainer, q=one.q)
             for one in adjusted
@@ -43,10 +43,10 @@ def compare(study: Study, explainer: str) -> Iterator[AnyEvent]:
     )
 
 
-def family_scores(state: StudyState, explainer: str) -> list[Score]:
-    """The explainer's scores of the heads fixed beforehand: what somebody explained beside them takes no part."""
-    keys = [(one.neuron, one.head, explainer) for one in state.explainable()]
-    return [state.scores[key] for key in keys if key in state.scores]
+def compare_again(study: Study, explainer: str) -> Iterator[AnyEvent]:
+    """The same, after single heads were scored; nothing where the explainer's heads were never compared."""
+    if explainer in study.state.adjustments:
+        yield from compare(study, explainer)
 
 
 def _group(group: GroupScores, scores: Sequence[Score]) -> ScoreGroup:

@@ -10,6 +10,7 @@ import numpy as np
 from headtorch.core.analysis.activity import active_heads, head_activities
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine import stages
+from headtorch.core.engine.comparing import compare_again
 from headtorch.core.engine.explaining import explain_heads
 from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.pipeline import STAGES
@@ -82,9 +83,15 @@ def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
         models.need_keys(asked.llm)
     yield from known_head(session, request.neuron, request.head)
     alone, activity = _alone(session, request, method)
-    events = models.accounted(_explained_and_scored(alone, session.workspace, method, activity))
-    for event in events:
+    key = (request.neuron, request.head, method.explainer.name)
+    before = session.study.state.scores.get(key)
+    for event in models.accounted(_explained_and_scored(alone, session.workspace, method, activity)):
         yield session.log(event)
+    now = session.study.state.scores.get(key)
+    family = session.study.state.family_scores(method.explainer.name)
+    if now is not None and now in family and (before is None or before.p != now.p):
+        for event in compare_again(session.study, method.explainer.name):
+            yield session.log(event)
 
 
 def _explained_and_scored(

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headtorch.core.engine import stages
 from headtorch.core.engine.ablating import ablate
-from headtorch.core.engine.comparing import compare
+from headtorch.core.engine.comparing import compare, compare_again
 from headtorch.core.engine.contrast import contrast
 from headtorch.core.engine.explaining import explain, explain_heads, without_explanation
 from headtorch.core.engine.measuring import measure
@@ -76,7 +76,7 @@ def stages_left(state: StudyState) -> list[str]:
     """The stages that are not done, and those that would ask again for heads that were left unanswered."""
     own = state.settings.explainer_name if state.settings is not None else "rules"
     family = {(one.neuron, one.head, own) for one in state.explainable()}
-    again = ASKING if family & state.unanswered.keys() else ()
+    again = ASKING if (family & state.unanswered.keys()) - state.scores.keys() else ()
     return [name for name in STAGES if name in again or not state.is_done(name)]
 
 
@@ -91,7 +91,8 @@ def explain_study(
     """Explain and score heads by another explainer than the study's own, as far as that is not done yet.
 
     settings: the study's, but for the explainer
-    heads: all that are worth explaining, where not given; only then are p values adjusted and neurons compared
+    heads: all that are worth explaining, where not given; then p values are adjusted and neurons compared, which is
+        done again for single heads once it was done for all
 
     Every event is on the disk when it is yielded.
     """
@@ -102,8 +103,8 @@ def explain_study(
     yield from _logged(study, workspace.llm.accounted(explain_heads(study, workspace, method, unexplained)))
     unjudged = without_judgement(study.state, method, wanted)
     yield from _logged(study, workspace.llm.accounted(score_heads(study, workspace, method, unjudged)))
-    if heads is None:
-        yield from _logged(study, compare(study, method.explainer.name))
+    compared = compare if heads is None else compare_again
+    yield from _logged(study, compared(study, method.explainer.name))
     yield from report_study(study)
 
 

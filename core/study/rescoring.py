@@ -50,7 +50,8 @@ def _labels(state: StudyState) -> Mapping[tuple[NeuronId, HeadId], HeadActivity]
 def _adjusted(state: StudyState, scores: Mapping[ExplainedHead, Score], explainer: str) -> dict[ExplainedHead, Score]:
     keys = [(one.neuron, one.head, explainer) for one in state.explainable()]
     family = [key for key in keys if key in scores]
-    return dict(zip(family, with_adjusted_p([scores[key] for key in family]), strict=True))
+    adjusted = with_adjusted_p([scores[key] for key in family], untested=len(keys) - len(family))
+    return dict(zip(family, adjusted, strict=True))
 
 
 def _difference(key: ExplainedHead, stored: Score | None, now: Score) -> str | None:

@@ -236,6 +236,11 @@ class StudyState:
             for activity in {one.head: one for one in found.heads}.values()
         ]
 
+    def family_scores(self, explainer: str) -> list[Score]:
+        """The explainer's scores of the heads worth explaining: what somebody explained beside them takes no part."""
+        keys = [(one.neuron, one.head, explainer) for one in self.explainable()]
+        return [self.scores[key] for key in keys if key in self.scores]
+
     def explainers(self) -> list[str]:
         """Whoever explained heads, or was asked to, in the order of their first words that still stand."""
         names = [explainer for _, _, explainer in [*self.explanations, *self.unanswered]]

@@ -83,6 +83,8 @@ class LlmJudge:
     def judge_all(self, cases: Sequence[Case]) -> Iterator[Judgement | NoAnswer]:
         """A judgement for each case as soon as it is whole; NoAnswer where a call stays unanswered.
 
+        A text that the model refuses to judge has an unusable verdict.
+
         All calls go out together, in the order of the cases. Cases that ask the same (an empty explanation, say)
         share the answer.
         """
@@ -143,11 +145,11 @@ class LlmJudge:
         for place in places:
             one = place.of
             one.left -= 1
-            if isinstance(reply, Unanswered):
+            if isinstance(reply, Unanswered) and not reply.refused:
                 one.unanswered += 1
                 one.reason = one.reason or reply.reason
             else:
-                said = [read_verdict(reply.text)] if place.size == 1 else read_verdicts(reply.text, place.size)
+                said = _verdicts(reply, place.size)
                 place.verdicts[place.begin : place.begin + place.size] = said
                 if place.verdicts is one.own:
                     one.known.update(range(place.begin, place.begin + place.size))
@@ -181,3 +183,10 @@ class LlmJudge:
             random_verdicts=one.random,
             dropped=case.dropped,
         )
+
+
+def _verdicts(reply: Reply, size: int) -> list[Verdict]:
+    """What was said of each text. A refusal is an answer that is neither: asked again, it would be refused again."""
+    if isinstance(reply, Unanswered):
+        return [None] * size
+    return [read_verdict(reply.text)] if size == 1 else read_verdicts(reply.text, size)

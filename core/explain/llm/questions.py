@@ -67,6 +67,7 @@ class Unanswered:
 
     reason: str
     final: bool = False
+    refused: bool = False  # the model itself would not answer, and would not the next time
     usage: Usage | None = None  # what was spent all the same, where the endpoint counted it
 
 

@@ -99,7 +99,7 @@ class _Said:
         model = self.place.model[:100]
         if self.refusal or self.finish_reason == "content_filter":
             words = f" ({self.refusal[:160].rstrip('.')})" if self.refusal else ""
-            raise Fault(f"{model!r} refuses to answer{words}", "take another model", usage=usage)
+            raise Fault(f"{model!r} refuses to answer{words}", "take another model", refused=True, usage=usage)
         if self.finish_reason == "length":
             limit = self.question.max_tokens
             raise Fault(f"{model!r} had not finished after {limit} tokens", "raise max_tokens", usage=usage)

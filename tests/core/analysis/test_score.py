@@ -321,6 +321,12 @@ def test_q_is_taken_over_all_heads_given() -> None:
     assert [score.q for score in scores] == [pytest.approx(0.01 * 2 * 1.5), None, pytest.approx(0.6 * 1.5)]
 
 
+def test_heads_without_an_answer_count_among_the_tests() -> None:
+    scores = [fake(0.9, 0, p=0.01), fake(0.5, 1, p=0.6)]
+    harmonic = 1 + 1 / 2 + 1 / 3 + 1 / 4
+    assert [score.q for score in with_adjusted_p(scores, untested=2)] == [pytest.approx(0.01 * 4 * harmonic), 1.0]
+
+
 def test_a_neuron_shows_median_and_count_beside_its_best_head() -> None:
     scores = [fake(0.6, 7, 0), fake(0.9, 7, 2), fake(0.9, 7, 1), fake(None, 7, 3), fake(1.0, 8, 0)]
     summary = neuron_summary(NeuronId(3, 7), scores)

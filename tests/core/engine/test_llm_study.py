@@ -257,6 +257,9 @@ def test_heads_without_an_answer_are_kept_in_mind_and_asked_again(owls: Owls, wh
     report = (owls.home / "studies" / name / "report" / "report.md").read_text()
     assert f"{len(lost)} heads" in report and "500" in report
     assert stages_left(state) == ["explain", "score", "ablate"]
+    of_all = uninterrupted.adjustments[NAME].tests
+    assert len(scores(state)) < state.adjustments[NAME].tests >= of_all  # those without an answer were to be tested too
+    assert rescore(state)[1].differing == []
 
     owls.server.answer = oracle
     state = owls.run(name)

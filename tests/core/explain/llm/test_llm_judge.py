@@ -188,3 +188,10 @@ def test_200_heads_of_140_calls_are_one_stream_of_distinct_questions() -> None:
     assert chat.batches == [200 * 80 + 20 + 20]
     assert len(found) == 200
     assert all(isinstance(one, Judgement) and len(one.verdicts) == 80 for one in found)
+
+
+def test_a_text_that_the_model_refuses_to_judge_has_an_unusable_verdict() -> None:
+    refusal = Unanswered("The model refuses to answer.", refused=True)
+    chat = FakeChat(lambda question: refusal if " a" in text_of(question) else by_word(question))
+    [found] = judged([case()], chat)
+    assert isinstance(found, Judgement) and found.verdicts == [None, False, None]
