@@ -184,14 +184,18 @@ class Calls:
     async def _call(self, endpoint: Endpoint, asked: Asked, call: _Call) -> None:
         """Call until there is an answer, or calling is of no more use."""
         model = asked.question.model
+        failed = True  # at every attempt
         for attempt in itertools.count(1):
             await endpoint.ready()
             fault = await self._attempt(endpoint, asked, call)
             if fault is None:
                 return
+            failed = failed and fault.failed
             last = attempt >= self._access.attempts
             if last and fault.down:
                 fault.final, endpoint.works = not endpoint.works, False
+            elif last and failed:
+                _fail(endpoint, model, fault)
             call.reply = fault.unanswered(endpoint.place(model), attempt)
             if fault.final:
                 endpoint.given_up[model] = call.reply
@@ -240,6 +244,13 @@ class Calls:
 class _Call:
     reply: Reply = _STOPPED
     lost: int = 0  # calls that may be charged without a count
+
+
+def _fail(endpoint: Endpoint, model: str, fault: Fault) -> None:
+    """One question may be more than an endpoint can bear; the second in a row says that it bears none."""
+    if model in endpoint.failing:
+        fault.final, fault.what = True, f"{fault.what} at two questions in a row"
+    endpoint.failing.add(model)
 
 
 def _tell(asked: Asked, text: str) -> None:

@@ -49,6 +49,7 @@ class Endpoint:
     ) -> None:
         self.base_url = base_url.strip()
         self.works = False  # it has answered since the last question that it was too far down for
+        self.failing: set[str] = set()  # models whose last question it failed at every attempt
         self.given_up: dict[str, Unanswered] = {}  # by model: what every further question would end with
         self._access = access
         self._key_name = key_name
@@ -88,10 +89,15 @@ class Endpoint:
             fault = fault_of(error, place)
             if fault is None:
                 raise
-            self.works = self.works or not fault.again
+            if not fault.again:
+                self._is_at_work(question.model)
             raise fault from None
-        self.works = True
+        self._is_at_work(question.model)
         return answer
+
+    def _is_at_work(self, model: str) -> None:
+        self.works = True
+        self.failing.discard(model)
 
     async def _answer(self, client: openai.AsyncOpenAI, question: Question, place: Place, heard: Heard) -> Answer:
         import openai

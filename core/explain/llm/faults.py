@@ -55,6 +55,8 @@ class Fault(Exception):
     again: bool = False  # asking again may help
     final: bool = False  # every other question would end the same way
     unreachable: bool = False  # nothing was heard of the endpoint
+    failed: bool = False  # the endpoint says that it went wrong there
+    refused: bool = False  # by the model itself
     charged: bool = False  # the endpoint was at work and may charge for it, without a count
     usage: Usage | None = None  # what the endpoint counted all the same
     wait: float = 0.0  # seconds that the endpoint wants to be left alone
@@ -69,7 +71,8 @@ class Fault(Exception):
         tries = f", asked {attempts} times" if attempts > 1 else ""
         reason = _KEY_LIKE.sub("[key]", place.scrub(f"{self.what}{tries}; {self.advice}."))
         shown = visible(" ".join(reason.split()))
-        return Unanswered(shown if len(shown) <= _REASON else shown[: _REASON - 1] + "…", self.final, self.usage)
+        shown = shown if len(shown) <= _REASON else shown[: _REASON - 1] + "…"
+        return Unanswered(shown, final=self.final, refused=self.refused, usage=self.usage)
 
 
 def fault_of(error: Exception, place: Place) -> Fault | None:
@@ -118,7 +121,7 @@ def _of_status(status: int, error: Any, headers: Any, place: Place) -> Fault:
             wait=wait,
         )
     if status >= 500:
-        return Fault(f"{place.url} failed{said}", "run again later", again=True, wait=wait)
+        return Fault(f"{place.url} failed{said}", "run again later", again=True, failed=True, wait=wait)
     return _refused(status, said, words, place)
 
 

@@ -317,3 +317,57 @@ def test_an_address_with_a_password_is_refused_without_showing_it() -> None:
         found = unanswered(chat(), question(server.base_url.replace("//", "//me:hunter22@")))
     assert "holds a user name or password" in found.reason and "hunter22" not in found.reason
     assert server.calls == 0
+
+
+def test_a_server_that_fails_two_questions_in_a_row_is_asked_no_more() -> None:
+    with ChatServer(refused(500, "CUDA out of memory")) as server:
+        found = replies(chat(concurrency=1), [question(server, str(i)) for i in range(20)])
+    assert server.calls == 4  # two questions, asked twice
+    lost = [each for each in found if isinstance(each, Unanswered)]
+    assert [each.final for each in lost] == [False] + [True] * 19
+    said = "failed (500: CUDA out of memory) at two questions in a row, asked 2 times; run again later."
+    assert lost[1].reason.endswith(said) and is_one_sentence(lost[1].reason)
+    assert set(lost[1:]) == {lost[1]}
+
+
+def test_a_failing_server_is_asked_no_more_than_its_callers_had_begun() -> None:
+    with ChatServer(refused(503, "overloaded"), delay=0.01) as server:
+        found = replies(chat(concurrency=4), [question(server, str(i)) for i in range(60)])
+    assert server.calls <= 10  # two attempts of each caller's question, and one that another had begun
+    assert sum(isinstance(each, Unanswered) and each.final for each in found) >= 54
+
+
+@pytest.mark.parametrize("between", ["yes", refused(400, "Bad messages")])
+def test_a_server_that_answers_between_failures_is_not_given_up(between: Reply) -> None:
+    """Every other question fails for good."""
+
+    def every_other(request: Json) -> Reply:
+        return refused(500, "crashed") if int(request["messages"][1]["content"]) % 2 else between
+
+    with ChatServer(every_other) as server:
+        found = replies(chat(concurrency=1), [question(server, str(i)) for i in range(12)])
+    assert not any(isinstance(each, Unanswered) and each.final for each in found)
+    assert [isinstance(each, Answer) for each in found] == [between == "yes", False] * 6
+    assert server.calls == 6 + 6 * 2
+
+
+def test_a_server_that_is_only_busy_at_one_attempt_is_not_failing() -> None:
+    def busy_then_failing(_request: Json) -> Reply:
+        return refused(429, "busy") if server.calls % 2 else refused(500, "crashed")
+
+    with ChatServer(busy_then_failing) as server:
+        found = replies(chat(concurrency=1), [question(server, str(i)) for i in range(4)])
+    assert server.calls == 8
+    assert not any(isinstance(each, Unanswered) and each.final for each in found)
+
+
+def test_a_model_that_fails_leaves_the_others_alone() -> None:
+    def one_model(request: Json) -> Reply:
+        return "yes" if request["model"] == "b" else refused(502, "backend gone")
+
+    with ChatServer(one_model) as server:
+        found = replies(
+            chat(concurrency=1, attempts=1), [question(server, str(i), model="ab"[i % 2]) for i in range(8)]
+        )
+    assert [isinstance(each, Answer) for each in found] == [False, True] * 4
+    assert server.calls == 2 + 4
