@@ -31,7 +31,7 @@ from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.keys import key_name
 from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import Palette
-from headtorch.tui.palette_commands import HeadtorchCommands
+from headtorch.tui.palette_commands import CommandScreen, HeadtorchCommands
 from headtorch.tui.read_only import WAS_WRITTEN, look_again, read_only_line, why_read_only
 from headtorch.tui.screens.budget import BudgetScreen, Leave
 from headtorch.tui.screens.help import HelpScreen
@@ -293,8 +293,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
     def action_command_palette(self) -> None:
         """Every command by name. Textual's palette fails where its list has no row, so a low terminal goes without."""
-        if self.size.height >= PALETTE_ROWS:
-            super().action_command_palette()
+        if self.size.height >= PALETTE_ROWS and not CommandScreen.is_open(self):
+            self.push_screen(CommandScreen(id="--command-palette"))
 
     def action_help(self) -> None:
         """What the keys and columns mean."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -29,6 +30,14 @@ class Entry:
     text: str
     about: str
     run: Callable[[], Any]
+
+
+class CommandScreen(CommandPalette):
+    """Textual's palette, where a key for the list may come before the list has been laid out."""
+
+    def _action_command_list(self, action: str) -> None:
+        with suppress(KeyError, IndexError):
+            super()._action_command_list(action)
 
 
 class HeadtorchCommands(Provider):
