@@ -12,7 +12,7 @@ from headtorch.core.explain.cases import can_be_judged
 from headtorch.core.explain.llm.explainer import LlmExplainer
 from headtorch.core.explain.llm.judge import LlmJudge
 from headtorch.core.explain.llm.questions import Question
-from headtorch.core.records import Explanation, HeadActivity, PlannedCalls
+from headtorch.core.records import Explanation, HeadActivity, HeadId, NeuronId, PlannedCalls
 from headtorch.core.study.study import Study
 
 WORDS = 40  # of an explanation that is not there yet
@@ -35,12 +35,15 @@ def planned_questions(
 ) -> list[Question]:
     """The explainer's questions on the one, the judge's on the other.
 
-    A judge's question on a head without an explanation holds words that take the place of one, so that the number of
-    calls is right and their tokens about so.
+    A judge's question on a head without an explanation holds what the explainer's answer in the cache says, or else
+    words that take the place of one, so that the number of calls is right and their tokens about so.
     """
     asked: list[Question] = []
+    kept: dict[tuple[NeuronId, HeadId], Explanation] = {}
     if isinstance(method.explainer, LlmExplainer):
-        asked += method.explainer.questions(explain_tasks(study, workspace, unexplained))
+        tasks = explain_tasks(study, workspace, unexplained)
+        asked += method.explainer.questions(tasks)
+        kept = {(one.neuron, one.head): one for one in method.explainer.said_before(tasks, workspace.llm.cache.get)}
     if isinstance(method.judge, LlmJudge):
         missing = [one for one in unjudged if one in unexplained]
         there = {
@@ -48,7 +51,8 @@ def planned_questions(
             for one in unjudged
             if one not in missing
         }
-        said = there | {(one.neuron, one.head): _placeholder(one, method) for one in missing}
+        placeholders = {(one.neuron, one.head): _placeholder(one, method) for one in missing}
+        said = there | {key: kept.get(key, words) for key, words in placeholders.items()}
         cases = cases_of(study, workspace, method, unjudged, said)
         activity = {(one.neuron, one.head): one for one in unjudged}
         asked += method.judge.questions(

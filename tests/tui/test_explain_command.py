@@ -67,7 +67,7 @@ def test_without_a_terminal_nothing_is_asked_unless_yes(
 ) -> None:
     said = refusal(asked("run", *question(places, letters), "--study", "unasked"))
     assert "--yes" in said and "--max-calls" in said
-    assert server.calls == 0 and not (places.home / "studies" / "unasked").exists()
+    assert server.calls == 0 and Study.open("unasked").state.explainable()
 
 
 def test_a_run_goes_on_where_its_cap_stopped_it_and_says_what_it_cost(
@@ -177,3 +177,20 @@ def test_a_run_that_is_killed_pays_again_for_no_answer_that_it_was_given(
     assert needed == sum(made.calls for made in Study.open("owls").state.calls.values())
     assert needed <= len(bodies) <= needed + 8  # as many are in flight at once
     assert len(Study.open("killed").state.scores) == len(Study.open("owls").state.scores)
+
+
+def test_without_a_terminal_what_is_answered_in_the_cache_needs_no_yes(
+    asked: Call, server: ChatServer, places: Places, letters: Path, tmp_path: Path
+) -> None:
+    """After the refusal at the top."""
+    with (tmp_path / "config.toml").open("a") as config:
+        config.write("concurrency = 1\n")  # so that heads are always held against the same others
+    about = question(places, letters)
+    assert asked("run", *about, "--study", "unasked", "--yes").code == 0
+    scores = Study.open("unasked").state.scores
+    calls = server.calls
+    for study in ("unasked", "anew"):
+        again = asked("run", *about, "--study", study)
+        assert again.code == 0, again.err
+        assert Study.open(study).state.scores == scores and scores
+    assert server.calls == calls

@@ -23,6 +23,7 @@ def test_nobody_is_asked_for_leave_without_being_told_what_for(
     json: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(typer, "confirm", lambda *args, **options: False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     leave = language_models(LlmAccess(), SILENT, yes=False, silent=json).leave
     assert leave is not None
     with pytest.raises(InputError, match="Nothing was asked"):

@@ -21,18 +21,16 @@ if TYPE_CHECKING:
     from headtorch.core.watch import Watch
 
 NOBODY_TO_ASK = (
-    "This would ask a language model, which may cost money, and there is no terminal to confirm it on; give --yes, "
-    "with --max-calls or --max-cost as a limit."
+    "This would make about {} to a language model, which may cost money, and there is no terminal to confirm it on; "
+    "give --yes, with --max-calls or --max-cost as a limit. What there is of the study is kept."
 )
 NOT_ASKED = "Nothing was asked and nothing was spent; what there is of the study is kept."
 
 
-def models_for(
-    explainer: str, explanation: str | None, yes: bool, **flags: Any
-) -> tuple[LlmSettings | None, LlmAccess]:
+def models_for(explainer: str, explanation: str | None, **flags: Any) -> tuple[LlmSettings | None, LlmAccess]:
     """The language model that an explainer needs, from flags and settings; None where it needs none.
 
-    Raises ExplanationError where none is named, InputError where nobody can be asked for leave.
+    Raises ExplanationError where none is named, InputError for flags that do not go together.
     """
     from headtorch.core.explain.me import MeExplainer
     from headtorch.core.settings import LlmAccess
@@ -59,8 +57,6 @@ def models_for(
             if sentence
             else "Name the language model that explains, with --explainer-model or in the settings."
         )
-    if not yes and not sys.stdin.isatty():
-        raise InputError(NOBODY_TO_ASK)
     return llm, access
 
 
@@ -87,6 +83,10 @@ def _leave(
     yes: bool, silent: bool, interlude: Callable[[], AbstractContextManager[None]]
 ) -> Callable[[list[PlannedCalls]], None]:
     def leave(planned: list[PlannedCalls]) -> None:
+        from headtorch.tui.spending import count
+
+        if not yes and not sys.stdin.isatty():
+            raise InputError(NOBODY_TO_ASK.format(count(sum(one.calls for one in planned), "call")))
         with interlude():
             if not (silent and yes):  # whoever is asked is told what for
                 for one in planned:

@@ -56,7 +56,6 @@ def explain(
     llm, access = models_for(
         explainer,
         explanation,
-        yes,
         model=explainer_model,
         judge_model=judge_model,
         base_url=base_url,

@@ -81,7 +81,6 @@ def run(
     llm, access = models_for(
         explainer,
         explanation,
-        yes,
         model=explainer_model,
         judge_model=judge_model,
         base_url=base_url,

@@ -9,7 +9,7 @@ from functools import partial
 from headtorch.core.explain.llm.answers import Unusable, explanation_so_far, read_explanation
 from headtorch.core.explain.llm.asking import NOT_ASKED, Chat, Distinct
 from headtorch.core.explain.llm.prompts import EXPLANATION_SCHEMA, check_version, explainer_messages
-from headtorch.core.explain.llm.questions import Question, Reply, Unanswered
+from headtorch.core.explain.llm.questions import Answer, Question, Reply, Unanswered
 from headtorch.core.explain.protocol import ExplainTask, NoAnswer
 from headtorch.core.records import Explanation, HeadId, NeuronId
 from headtorch.core.settings import LlmSettings
@@ -52,6 +52,16 @@ class LlmExplainer:
                 yield from said
         for place in sorted(waiting):
             yield self._read(tasks[place], lost)
+
+    def said_before(
+        self, tasks: Sequence[ExplainTask], kept: Callable[[Question], Answer | None]
+    ) -> Iterator[Explanation]:
+        """The claims that are in kept answers, without asking."""
+        for task in tasks:
+            answer = kept(self._question(task))
+            said = None if answer is None else self._read(task, answer)
+            if isinstance(said, Explanation):
+                yield said
 
     def _distinct(self, tasks: Sequence[ExplainTask]) -> Distinct[int]:
         distinct: Distinct[int] = Distinct()
