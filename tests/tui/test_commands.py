@@ -123,7 +123,7 @@ def test_ablation(studied: Call, where: tuple[str, ...]) -> None:
 def test_run_twice_prints_the_same_study(studied: Call, cli: Call) -> None:
     args = ("run", "--neurons", 2, "--random-neurons", 1, "--study", "tiny-study", "--json")
     first = data(studied(*args))
-    assert first.keys() == {"study", "neurons", "scores", "ablations", "unanswered", "calls", "reports"}
+    assert first.keys() == {"study", "neurons", "scores", "ablations", "unanswered", "asked", "calls", "reports"}
     assert len(first["neurons"]) == 3
     assert data(studied(*args))["scores"] == first["scores"]
     table = studied(*args[:-1]).out

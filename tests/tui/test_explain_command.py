@@ -79,13 +79,19 @@ def test_a_run_goes_on_where_its_cap_stopped_it_and_says_what_it_cost(
     assert stopped.err.splitlines()[-1].startswith("headtorch: The cap of 5 calls is reached")
     assert "price unknown" in stopped.err and "about" in stopped.err  # the plan, before the first call
     left = asked("run", *about)
-    assert left.code == 0 and f"owl: {server.calls} calls" in left.out and "price unknown" in left.out
+    assert left.code == 0 and "price unknown" in left.out
+    said = [line for line in left.out.splitlines() if "owl: " in line]
+    assert said[0].startswith(f"owl: {server.calls - 5} calls (")
+    assert said[1].startswith(f"The whole study until now, owl: {server.calls} calls (") and len(said) == 2
     assert "Mean E (llm:owl)" in left.out
     calls = server.calls
     again = data(asked("run", *about, "--json"))
     assert server.calls == calls
     assert {row["explainer"] for row in again["scores"]} == {"llm:owl"}
-    assert again["unanswered"] == [] and again["calls"][0]["calls"] == calls
+    assert again["unanswered"] == [] and again["calls"][0]["calls"] == calls and again["asked"] == []
+    shown = asked("run", *about).out
+    assert "no call was made" in shown and f"The whole study until now, owl: {calls} calls (" in shown
+    assert "\nowl: " not in shown
     written = [path for path in [*places.home.rglob("*"), *places.cache.rglob("*")] if path.is_file()]
     assert not [path for path in written if KEY.encode() in path.read_bytes()]
     assert KEY not in left.out + left.err + stopped.err

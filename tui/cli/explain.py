@@ -52,6 +52,7 @@ def explain(
     from headtorch.tui.cli.asking import language_models, models_for
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
+    from headtorch.tui.cli.run import print_calls
 
     llm, access = models_for(
         explainer,
@@ -72,10 +73,13 @@ def explain(
         for _ in _events(opened, workspace, settings, None if neuron is None else heads):
             pass
     rows = _rows(opened.state, settings, heads)
+    made = None if llm is None else workspace.llm.ledger.by_model()
     if json:
-        print_json({"study": str(opened.folder), "heads": rows, "calls": list(opened.state.calls.values())})
+        calls = list(opened.state.calls.values())
+        print_json({"study": str(opened.folder), "heads": rows, "asked": made or [], "calls": calls})
     else:
-        _print(rows, opened.state, settings.explainer_name)
+        _print(rows)
+        print_calls(made, opened.state, settings.explainer_name, heads)
 
 
 def _heads(study: Study, neuron: str | None, head: str | None) -> list[HeadActivity]:
@@ -140,10 +144,9 @@ def _rows(state: StudyState, settings: Settings, heads: list[HeadActivity]) -> l
     return rows
 
 
-def _print(rows: list[dict[str, object]], state: StudyState, explainer: str) -> None:
+def _print(rows: list[dict[str, object]]) -> None:
     from headtorch.core.records import Interval
     from headtorch.tui.cli.output import print_note, print_table
-    from headtorch.tui.cli.run import print_calls
 
     def between(value: object) -> str | None:
         return f"{value.low:.2f}–{value.high:.2f}" if isinstance(value, Interval) else None
@@ -177,4 +180,3 @@ def _print(rows: list[dict[str, object]], state: StudyState, explainer: str) -> 
     unusable = sum(found for row in rows if isinstance(found := row["unusable"], int))
     if unusable:
         print_note(f"The judge gave neither active nor inactive {unusable:,} times, which counts as wrong.")
-    print_calls(state, explainer)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
@@ -13,7 +14,8 @@ from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAU
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
-    from headtorch.core.events import ScoreGroup
+    from headtorch.core.events import CallsMade, ScoreGroup
+    from headtorch.core.records import HeadActivity
     from headtorch.core.study.state import StudyState
     from headtorch.core.study.study import Study
 
@@ -124,14 +126,18 @@ def run(
                     sys.stderr.write(f"{visible(opened.cut)}\n")
             for _ in run_study(opened, workspace, out=out):
                 pass
+    made = None if llm is None else workspace.llm.ledger.by_model()
     if json:
-        print_json(results(opened))
+        print_json(results(opened, made))
     else:
-        print_summary(opened)
+        print_summary(opened, made)
 
 
-def results(study: Study) -> dict[str, object]:
-    """What --json prints: a row for each neuron and for each score, and where the report is."""
+def results(study: Study, asked: Sequence[CallsMade] | None) -> dict[str, object]:
+    """What --json prints: a row for each neuron and for each score, and where the report is.
+
+    `asked` is what the command asked of language models, `calls` the whole study until now.
+    """
     from headtorch.core.study.rows import ablation_rows, score_rows, summary_rows
 
     return {
@@ -140,13 +146,14 @@ def results(study: Study) -> dict[str, object]:
         "scores": score_rows(study.state),
         "ablations": ablation_rows(study.state),
         "unanswered": list(study.state.unanswered.values()),
+        "asked": list(asked or ()),
         "calls": list(study.state.calls.values()),
         "reports": study.state.reports,
     }
 
 
-def print_summary(study: Study) -> None:
-    """A table of the neurons, the best heads with their rules, and where the report is."""
+def print_summary(study: Study, asked: Sequence[CallsMade] | None) -> None:
+    """A table of the neurons, the best heads with their rules, what was asked, and where the report is."""
     from headtorch.core.study.rows import score_rows, summary_rows
     from headtorch.core.text import visible_token
     from headtorch.tui.cli.output import print_note, print_table, print_text
@@ -219,29 +226,54 @@ def print_summary(study: Study) -> None:
             f"Mean E ({comparison.explainer}): next-token neurons {_group(comparison.next_token)}; "
             f"random neurons {_group(comparison.random)}."
         )
-    print_calls(study.state, study.settings.explainer_name)
+    print_calls(asked, study.state, study.settings.explainer_name, study.state.explainable())
     print_text()
     for path in study.state.reports:
         print_text(f"report: {path}")
 
 
-def print_calls(state: StudyState, explainer: str) -> None:
-    """What language models were asked for the study until now, and the explainer's heads that none answered for."""
-    from headtorch.tui.cli.asking import price
+def print_calls(
+    asked: Sequence[CallsMade] | None, state: StudyState, explainer: str, heads: Sequence[HeadActivity]
+) -> None:
+    """What a command asked of language models, the study's total where that is another, and heads without an answer.
+
+    asked: by model; None where the command needs none
+    heads: that the command was about
+    """
     from headtorch.tui.cli.output import print_note
 
-    for made in state.calls.values():
-        about = "" if made.counted else "about "
-        print_note(
-            f"{made.model}: {made.calls:,} calls ({made.cached:,} more answered in the cache, {made.unanswered:,} "
-            f"unanswered), {about}{made.prompt_tokens:,} tokens sent and {made.completion_tokens:,} answered, "
-            f"price {price(made.cost)}"
-        )
-    reasons = Counter(one.reason for one in state.unanswered.values() if one.explainer == explainer)
-    for reason, heads in reasons.most_common():
-        print_note(f"Unanswered, {heads} {'head' if heads == 1 else 'heads'}: {reason}")
+    if asked is None:
+        return
+    if not asked:
+        print_note("Language models: nothing was left to ask, no call was made.")
+    for made in asked:
+        print_note(_calls(made))
+    now = {(made.base_url, made.model): _counts(made) for made in asked}
+    for where, made in state.calls.items():
+        if _counts(made) != now.get(where):
+            print_note(f"The whole study until now, {_calls(made)}")
+    lost = [state.unanswered.get((one.neuron, one.head, explainer)) for one in heads]
+    reasons = Counter(one.reason for one in lost if one is not None)
+    for reason, number in reasons.most_common():
+        print_note(f"Unanswered, {number} of {len(heads)} {'head' if len(heads) == 1 else 'heads'}: {reason}")
     if reasons:
         print_note("The same command asks for these again.")
+
+
+def _calls(made: CallsMade) -> str:
+    from headtorch.tui.cli.asking import price
+    from headtorch.tui.spending import count
+
+    about = "" if made.counted else "about "
+    return (
+        f"{made.model}: {count(made.calls, 'call')} ({made.cached:,} more answered in the cache, {made.unanswered:,} "
+        f"unanswered), {about}{made.prompt_tokens:,} tokens sent and {made.completion_tokens:,} answered, "
+        f"price {price(made.cost)}"
+    )
+
+
+def _counts(made: CallsMade) -> tuple[int, ...]:
+    return made.calls, made.cached, made.unanswered, made.prompt_tokens, made.completion_tokens
 
 
 def short(value: float | None, digits: int = 2) -> str | None:
