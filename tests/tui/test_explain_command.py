@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 from calls import Call, Places, data, refusal, write_corpus
-from chat_server import ChatServer
+from chat_server import ChatServer, Json, Reply, refused
 from oracle import is_explaining, oracle
 
 from headtorch.core.explain.llm.cache import answers_folder
@@ -200,3 +200,41 @@ def test_without_a_terminal_what_is_answered_in_the_cache_needs_no_yes(
         assert again.code == 0, again.err
         assert Study.open(study).state.scores == scores and scores
     assert server.calls == calls
+
+
+def test_a_command_that_gets_no_answer_at_all_is_no_success_and_one_that_gets_some_is(
+    cli: Call, asked: Call, server: ChatServer, places: Places, letters: Path
+) -> None:
+    about = [*question(places, letters), "--study", "dead", "--yes"]
+    for path in answers_folder().glob("*"):
+        path.unlink()
+    server.answer = lambda _request: refused(503, "overloaded")
+    dead = asked("run", *about)
+    state = Study.open("dead").state
+    heads = len(state.explainable())
+    assert dead.code == 2 and "report: " in dead.out and state.finished is not None
+    assert len(state.unanswered) == heads > 2
+    last = dead.err.splitlines()[-1]
+    assert last.startswith(
+        f"headtorch: None of {heads} heads got an answer: {server.base_url} failed (503: overloaded)"
+    )
+    assert last.endswith("; run again later; the same command asks again.") and "Traceback" not in dead.err
+    failed = asked("explain", "dead", "--yes", "--json")
+    assert failed.code == 2 and len(json.loads(failed.out)["heads"]) == heads
+
+    explained = []
+
+    def all_but_one(request: Json) -> Reply:
+        if is_explaining(request):
+            explained.append(request)
+            return refused(400, "no") if len(explained) == 1 else oracle(request)
+        return oracle(request)
+
+    server.answer = all_but_one
+    partly = asked("run", *about)
+    assert partly.code == 0, partly.err
+    assert f"Unanswered, 1 of {heads} heads: " in partly.out
+    server.answer = lambda _request: refused(400, "no")
+    one = next(one for one in Study.open("dead").state.unanswered.values())
+    left = asked("explain", "dead", one.neuron, one.head, "--yes")
+    assert left.code == 2 and "headtorch: The head got no answer: " in left.err

@@ -1,6 +1,7 @@
 """The command line. Commands are thin: they read options, call headtorch.core and print records.
 
-Exit codes: 0 done; 2 something asked for cannot be, said in one sentence; 130 interrupted.
+Exit codes: 0 done; 2 something asked for cannot be, or no language model answered, said in one sentence;
+130 interrupted.
 """
 
 from __future__ import annotations

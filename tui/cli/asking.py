@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from headtorch.core.errors import ExplanationError, InputError
+from headtorch.core.errors import ExplanationError, HeadtorchError, InputError
 from headtorch.core.text import visible
 from headtorch.tui.cli.progress import aside
 
 if TYPE_CHECKING:
     from headtorch.core.engine.language_models import LanguageModels
     from headtorch.core.events import AnyEvent
-    from headtorch.core.records import PlannedCalls
+    from headtorch.core.records import HeadId, NeuronId, PlannedCalls
     from headtorch.core.settings import LlmAccess, LlmSettings
     from headtorch.core.watch import Watch
 
@@ -58,6 +58,34 @@ def models_for(explainer: str, explanation: str | None, **flags: Any) -> tuple[L
             else "Name the language model that explains, with --explainer-model or in the settings."
         )
     return llm, access
+
+
+class Outcome:
+    """Which heads got an answer of those that a command asked language models about."""
+
+    def __init__(self) -> None:
+        self._lost: dict[tuple[NeuronId, HeadId], str] = {}
+        self._answered: set[tuple[NeuronId, HeadId]] = set()
+
+    def hear(self, event: AnyEvent) -> None:
+        """Take in an event of the command."""
+        from headtorch.core.events import HeadExplained, HeadJudged, HeadUnanswered
+
+        if isinstance(event, HeadUnanswered):
+            self._lost[event.neuron, event.head] = event.reason
+        elif isinstance(event, HeadExplained) and event.explanation.explainer != "me":
+            self._answered.add((event.explanation.neuron, event.explanation.head))
+        elif isinstance(event, HeadJudged) and event.judgement.prompts:  # without prompts nobody was asked
+            self._answered.add((event.judgement.neuron, event.judgement.head))
+
+    def check(self) -> None:
+        """Raises HeadtorchError where heads were asked about and none got its answers: that is no success."""
+        if not self._lost or self._answered - self._lost.keys():
+            return
+        heads = "The head" if len(self._lost) == 1 else f"None of {len(self._lost)} heads"
+        verb = "got no answer" if len(self._lost) == 1 else "got an answer"
+        reason = next(iter(self._lost.values())).rstrip(".")
+        raise HeadtorchError(f"{heads} {verb}: {reason}; the same command asks again.")
 
 
 def language_models(access: LlmAccess, watch: Watch, *, yes: bool, silent: bool) -> LanguageModels:

@@ -49,7 +49,7 @@ def explain(
 
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.study.study import Study
-    from headtorch.tui.cli.asking import language_models, models_for
+    from headtorch.tui.cli.asking import Outcome, language_models, models_for
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
     from headtorch.tui.cli.run import print_calls
@@ -70,8 +70,9 @@ def explain(
         watch = stack.enter_context(progress_bars())
         workspace = Workspace(opened.settings, device=device, watch=watch)
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
-        for _ in _events(opened, workspace, settings, None if neuron is None else heads):
-            pass
+        outcome = Outcome()
+        for event in _events(opened, workspace, settings, None if neuron is None else heads):
+            outcome.hear(event)
     rows = _rows(opened.state, settings, heads)
     made = None if llm is None else workspace.llm.ledger.by_model()
     if json:
@@ -80,6 +81,7 @@ def explain(
     else:
         _print(rows)
         print_calls(made, opened.state, settings.explainer_name, heads)
+    outcome.check()
 
 
 def _heads(study: Study, neuron: str | None, head: str | None) -> list[HeadActivity]:

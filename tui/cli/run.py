@@ -75,7 +75,7 @@ def run(
     from headtorch.core.study.places import default_name, resolve
     from headtorch.core.study.study import Study
     from headtorch.core.text import visible
-    from headtorch.tui.cli.asking import language_models, models_for
+    from headtorch.tui.cli.asking import Outcome, language_models, models_for
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import aside, progress_bars
     from headtorch.tui.cli.workspaces import anchored
@@ -114,6 +114,7 @@ def run(
     if preset == "paper":
         asked = paper_settings(asked)
     where = resolve(default_name(asked) if study is None else study)
+    outcome = Outcome()
     with progress_bars() as watch:
         workspace = Workspace(asked, device=device, watch=watch)
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
@@ -124,13 +125,14 @@ def run(
             if opened.cut and not json:
                 with aside(watch):
                     sys.stderr.write(f"{visible(opened.cut)}\n")
-            for _ in run_study(opened, workspace, out=out):
-                pass
+            for event in run_study(opened, workspace, out=out):
+                outcome.hear(event)
     made = None if llm is None else workspace.llm.ledger.by_model()
     if json:
         print_json(results(opened, made))
     else:
         print_summary(opened, made)
+    outcome.check()
 
 
 def results(study: Study, asked: Sequence[CallsMade] | None) -> dict[str, object]:
