@@ -293,7 +293,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
     def action_command_palette(self) -> None:
         """Every command by name. Textual's palette fails where its list has no row, so a low terminal goes without."""
-        if self.size.height >= PALETTE_ROWS and not CommandScreen.is_open(self):
+        if self.size.height >= PALETTE_ROWS and not isinstance(self.screen, CommandScreen):
             self.push_screen(CommandScreen(id="--command-palette"))
 
     def action_help(self) -> None:
