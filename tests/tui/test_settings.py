@@ -167,7 +167,7 @@ def test_a_key_is_free_once_its_command_has_another() -> None:
 
 
 def test_a_key_of_another_screen_is_free() -> None:
-    assert read_keys({"workbench.zoom": "v", "document.next-place": "e", "app.quit": "ctrl+q"})[1] == []
+    assert read_keys({"workbench.zoom": "0", "document.next-place": "e", "app.quit": "ctrl+q"})[1] == []
 
 
 def test_the_key_in_force_is_the_users_first_one() -> None:
