@@ -1,4 +1,4 @@
-.PHONY: check format test
+.PHONY: bench check format test
 
 check: ## what continuous integration runs, in the environment at hand
 	ruff format --check .
@@ -13,3 +13,6 @@ format:
 
 test:
 	pytest
+
+bench: ## every claim about speed and memory, measured here: docs/performance.md
+	python -m benchmarks
