@@ -14,11 +14,10 @@ from typing import get_args
 
 from headtorch.core.analysis.congruence import token_neurons
 from headtorch.core.analysis.gradient import estimate_error
-from headtorch.core.analysis.replacements import Replacement
+from headtorch.core.causes import Agreement, Replacement
 from headtorch.core.engine.head_effects import attributed, compare, measure_effects
 from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAULT_TOKEN
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.records import Agreement
 from headtorch.core.settings import Settings
 
 HEADING = f"{'':14}{'estimate':10}{'of':16}{'Spearman':>9}{'top 5':>7}{'Pearson':>9}{'prompts':>9}{'pairs':>8}"

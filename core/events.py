@@ -10,29 +10,34 @@ and a step there that older logs are read through.
 
 from __future__ import annotations
 
-import math
 from typing import Literal, TypeAlias
 
 import msgspec
 
-from headtorch.core.errors import StudyError
-from headtorch.core.records import (
+from headtorch.core.causes import (
     Ablation,
     Agreement,
     Cooperation,
+    EffectSummary,
     EstimateErrors,
+    Replacement,
+    Spectrum,
+    Where,
+)
+from headtorch.core.records import (
+    AdjustedP,
     Explanation,
+    GroupMean,
     HeadActivity,
     HeadId,
+    HeadSummary,
     Interval,
     Judgement,
     ModelFacts,
     NeuronId,
     NextTokenNeuron,
     Prompt,
-    Record,
     Score,
-    Spectrum,
     Validity,
     Verdict,
 )
@@ -51,48 +56,6 @@ STAGES = (
     "ablate",
     "report",
 )
-
-
-class HeadSummary(Record, frozen=True, kw_only=True):
-    """What one head adds to one neuron, over the neuron's prompts. The values per prompt are in the artefact."""
-
-    head: HeadId
-    mean_direct: float  # mean of A(h) = ⟨o_h, w_in⟩/σ over the prompts, in units of the pre-activation
-    mean_dot: float | None = None  # mean of ⟨o_h, w_in⟩
-    mean_removal: float | None = None  # mean change of the activation when A(h) is taken away, norm frozen
-    beta: float | None = None  # Cov(A(h), pre)/Var(pre) on random positions; all parts together sum to 1
-    baseline_mean: float | None = None  # of A(h) on random positions
-    baseline_sd: float | None = None
-    prior: float | None = None  # ‖W_V W_O w_in‖ / ‖W_V W_O‖, from the weights alone
-
-
-class EffectSummary(Record, frozen=True, kw_only=True):
-    """What one head really does to one neuron: means over prompts, clean minus replaced."""
-
-    head: HeadId
-    activation: float
-    pre_activation: float  # gated: of the gate
-    estimated_activation: float | None = None  # from the gradient
-    estimated_pre_activation: float | None = None
-
-
-class AdjustedP(Record, frozen=True, kw_only=True):
-    """The adjusted p value of one score."""
-
-    neuron: NeuronId
-    head: HeadId
-    explainer: str
-    q: float
-
-
-class ScoreGroup(Record, frozen=True, kw_only=True):
-    """Mean head explanation score E of a group of neurons, with its clustered interval."""
-
-    mean: float | None  # None: no scorable head
-    median: float | None
-    interval: Interval | None  # 95 %, neurons resampled
-    heads: int
-    neurons: int
 
 
 class Event(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True):
@@ -257,8 +220,8 @@ class EffectsMeasured(DurableEvent, frozen=True, kw_only=True):
     """
 
     neuron: NeuronId
-    replacement: Literal["resample", "mean", "zero", "double"]
-    position: Literal["last", "all"]
+    replacement: Replacement
+    position: Where
     donors: int  # replacements that each effect is a mean over
     artefact: str
     prompts: list[int]  # indices into the neuron's prompts, in the order of the arrays
@@ -270,8 +233,8 @@ class EffectsMeasured(DurableEvent, frozen=True, kw_only=True):
 class AgreementMeasured(DurableEvent, frozen=True, kw_only=True):
     """How well cheap numbers tell exact effects, over all prompts of the study's next-token neurons."""
 
-    replacement: Literal["resample", "mean", "zero", "double"]
-    position: Literal["last", "all"]
+    replacement: Replacement
+    position: Where
     neurons: int
     agreement: list[Agreement]
 
@@ -288,8 +251,8 @@ class BaselineCompared(DurableEvent, frozen=True, kw_only=True):
     """E of the next-token neurons beside E of random neurons from the same layers."""
 
     explainer: str
-    next_token: ScoreGroup
-    random: ScoreGroup
+    next_token: GroupMean
+    random: GroupMean
     difference: float | None  # mean next-token − mean random
     interval: Interval | None  # of the difference
 
@@ -415,80 +378,7 @@ AnyEvent: TypeAlias = (
     | DeviceUse
 )
 
-_ENCODER = msgspec.json.Encoder()
-_DECODER: msgspec.json.Decoder[AnyEvent] = msgspec.json.Decoder(AnyEvent)
-
-
-class _Tag(msgspec.Struct):
-    type: str
-
-
-class UnknownEvent(StudyError):
-    """An event of a type that this version does not know."""
-
 
 def is_durable(event: Event) -> bool:
     """Whether the event belongs in the log."""
     return isinstance(event, DurableEvent)
-
-
-def encode(event: Event) -> bytes:
-    """The event as one JSON line, newline included.
-
-    Raises ValueError naming the field that holds a NaN or an infinity (JSON has neither: it would read back as
-    missing), and StudyError for text that UTF-8 cannot hold.
-    """
-    where = first_not_finite(event)
-    if where is not None:
-        raise ValueError(f"{type(event).__name__}{where} is not a finite number; an event cannot carry it.")
-    try:
-        return _ENCODER.encode(event) + b"\n"
-    except UnicodeEncodeError as error:
-        raise StudyError(
-            f"{type(event).__name__} cannot be stored: {error.object[:40]!r} is not valid Unicode; "
-            "rename the file or clean the text."
-        ) from None
-
-
-def decode(line: bytes | str) -> AnyEvent:
-    """Read one line back. Fields that this version does not know are passed over.
-
-    Raises UnknownEvent for a type that this version does not know, StudyError for anything that is not an event.
-    """
-    try:
-        return _DECODER.decode(line)
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
-        kind = type_of(line)
-        if kind is not None and kind not in _NAMES:
-            raise UnknownEvent(f"an event of the unknown type {kind[:40]!r}") from None
-        raise StudyError(f"not an event: {error}") from None
-
-
-def first_not_finite(value: object, where: str = "") -> str | None:
-    """The path (".validity.lift", ".heads[3].beta") of the first NaN or infinity inside a record; None without one."""
-    if isinstance(value, float):
-        return None if math.isfinite(value) else where
-    if isinstance(value, msgspec.Struct):
-        parts = ((f"{where}.{name}", getattr(value, name)) for name in value.__struct_fields__)
-    elif isinstance(value, list | tuple):
-        kinds = set(map(type, value))
-        if kinds <= _HARMLESS or (kinds == {float} and all(map(math.isfinite, value))):
-            return None  # long columns of plain values, without a step of the loop below for each
-        parts = ((f"{where}[{i}]", item) for i, item in enumerate(value))
-    elif isinstance(value, dict):
-        parts = ((f"{where}[{key!r}]", item) for key, item in value.items())
-    else:
-        return None
-    return next((found for path, item in parts if (found := first_not_finite(item, path)) is not None), None)
-
-
-def type_of(line: bytes | str) -> str | None:
-    """The type that a line names; None where it is no event at all."""
-    try:
-        return msgspec.json.decode(line, type=_Tag).type
-    except (msgspec.DecodeError, UnicodeDecodeError):
-        return None
-
-
-_HARMLESS = {str, int, bool, type(None)}
-_NAMES = frozenset(cls.__name__ for cls in (*DurableEvent.__subclasses__(), *LiveEvent.__subclasses__()))

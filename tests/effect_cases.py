@@ -10,7 +10,8 @@ from tiny_models import ragged_rows, tiny_hf, tiny_model
 from torch import Tensor
 from transformers import PreTrainedModel
 
-from headtorch.core.analysis.replacements import Replacement, Replacements, replacements
+from headtorch.core.analysis.replacements import Replacements, replacements
+from headtorch.core.causes import Replacement
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.events import (
     AnyEvent,
     BaselineCompared,
@@ -19,21 +20,19 @@ from headtorch.core.events import (
     HeadExplained,
     HeadsAttributed,
     HeadScored,
-    HeadSummary,
     ModelOpened,
     NeuronsFound,
     PromptsFound,
     PromptsShaded,
-    ScoreGroup,
     ValidityMeasured,
 )
 from headtorch.core.records import (
-    Ablation,
-    AblationGroup,
     Control,
     Explanation,
+    GroupMean,
     HeadActivity,
     HeadId,
+    HeadSummary,
     Interval,
     ModelFacts,
     NeuronId,
@@ -74,7 +73,7 @@ def _events(study: Study) -> Iterator[AnyEvent]:
     yield NeuronsFound(neurons=[_found(neuron, random=i >= NEURONS) for i, neuron in enumerate(neurons)])
     for i, neuron in enumerate(neurons):
         yield from _of_neuron(study, neuron, draw, random=i >= NEURONS)
-    group = ScoreGroup(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=500, neurons=100)
+    group = GroupMean(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=500, neurons=100)
     yield BaselineCompared(
         explainer="rules", next_token=group, random=group, difference=0.0, interval=Interval(-0.1, 0.1)
     )

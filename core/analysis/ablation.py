@@ -21,7 +21,6 @@ from headtorch.core.analysis.interventions import (
     Means,
     Readout,
     StandIns,
-    Where,
     mean_head_outputs,
     mean_readouts,
     measure,
@@ -29,15 +28,14 @@ from headtorch.core.analysis.interventions import (
 )
 from headtorch.core.analysis.label_permutation import label_p
 from headtorch.core.analysis.lookup import check_feeds
-from headtorch.core.analysis.replacements import Replacement
 from headtorch.core.analysis.statistics import kolmogorov_smirnov
+from headtorch.core.causes import Ablation, AblationGroup, AblationPoints, Replacement, Where
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import Ablation, AblationGroup, AblationPoints, HeadId, NeuronId
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 __all__ = [
     "Change",
-    "Replacement",
     "ablate_head",
     "ablate_heads",
     "ablate_neuron",

@@ -16,7 +16,8 @@ from scipy import stats
 
 from headtorch.core.analysis.attribution import Attribution
 from headtorch.core.analysis.effects import Effects
-from headtorch.core.records import Agreement, NeuronId
+from headtorch.core.causes import Agreement
+from headtorch.core.records import NeuronId
 
 Estimate = Literal["dot", "direct", "removal", "beta", "gradient"]
 Quantity = Literal["activation", "pre_activation"]

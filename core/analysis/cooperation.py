@@ -25,8 +25,15 @@ from headtorch.core.analysis.interventions import CLEAN, Edit, StandIns, readout
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.analysis.pair_null import PairNull, pair_null
 from headtorch.core.analysis.statistics import clustered_means, percentile_interval
+from headtorch.core.causes import (
+    HeadEffect,
+    PairSynergy,
+    Quantity,
+    Reading,
+    Synergy,
+)
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadEffect, HeadId, Interval, NeuronId, PairSynergy, Quantity, Reading, Synergy
+from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 QUANTITIES: tuple[Quantity, ...] = get_args(Quantity)

@@ -10,16 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
 
-Where = Literal["last", "all"]
 Means = Float[Tensor, "layer head d_head"]
 Vectors = Callable[[Int[Tensor, " n"], int, Int[Tensor, " n"]], Float[Tensor, "n d_head"]]  # of rows, layer, heads
 Hook = Callable[..., Any]

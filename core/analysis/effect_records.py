@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from headtorch.core.analysis.attribution_records import by_head
 from headtorch.core.analysis.effects import Effects
 from headtorch.core.analysis.gradient import estimate_error
+from headtorch.core.causes import EffectMap, EstimateErrors, HeadEffects
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import EffectMap, EstimateErrors, HeadEffects
 
 
 def effect_records(

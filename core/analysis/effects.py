@@ -19,9 +19,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtorch.core.analysis.batching import pad_rows
-from headtorch.core.analysis.interventions import Where
-from headtorch.core.analysis.replacements import Replacement, Replacements, check_replacement
+from headtorch.core.analysis.replacements import Replacements, check_replacement
 from headtorch.core.analysis.replay import Reading, Replay
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch

@@ -19,11 +19,11 @@ from torch import Tensor, nn
 
 from headtorch.core.analysis.batching import length_batches, pad_rows
 from headtorch.core.analysis.effects import Effects, no_effects
-from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.replacements import Replacements, check_replacement
 from headtorch.core.analysis.replay import run_until
+from headtorch.core.causes import EstimateError, Where
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import EstimateError, NeuronId
+from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 BATCH_TOKENS = 1024  # all activations of the pass are held for the way back

@@ -17,8 +17,14 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headtorch.core.analysis.batching import length_batches, pad_rows
-from headtorch.core.analysis.edits import CLEAN, Edit, Means, Where, edited
+from headtorch.core.analysis.edits import (
+    CLEAN,
+    Edit,
+    Means,
+    edited,
+)
 from headtorch.core.analysis.ends import CACHE_BYTES, Ends, StandIns, row_bytes, summary, watched
+from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
 from headtorch.core.records import NeuronId
@@ -30,7 +36,6 @@ __all__ = [
     "Means",
     "Readout",
     "StandIns",
-    "Where",
     "edited",
     "mean_head_outputs",
     "mean_readouts",

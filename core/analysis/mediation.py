@@ -23,8 +23,9 @@ from numpy.typing import NDArray
 from headtorch.core.analysis.interventions import CLEAN, Edit, Readout, StandIns, measure
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.analysis.statistics import drawn_clusters, percentile_interval
+from headtorch.core.causes import Mediation
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadId, Interval, Mediation, NeuronId
+from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 ACTIVATION = list(Readout.__dataclass_fields__).index("activation")

@@ -16,7 +16,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -24,13 +24,12 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from headtorch.core.analysis.batching import length_batches, pad_rows
-from headtorch.core.analysis.interventions import Where, mean_head_outputs
+from headtorch.core.analysis.interventions import mean_head_outputs
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.errors import InputError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
 from headtorch.core.watch import SILENT, Watch
-
-Replacement = Literal["resample", "mean", "zero", "double"]
 
 N_DONORS = 4
 POOL_ROWS = 128  # donors are drawn from so many rows

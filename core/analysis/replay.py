@@ -20,7 +20,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache
 
-from headtorch.core.analysis.interventions import Where
+from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
 

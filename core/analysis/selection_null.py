@@ -19,7 +19,7 @@ from jaxtyping import Float
 
 from headtorch.core.analysis.activity import DEVIATIONS
 from headtorch.core.analysis.statistics import percentile_interval
-from headtorch.core.records import ContextVariety
+from headtorch.core.causes import ContextVariety
 
 PERMUTATIONS = 500
 TOP_SHARE = 8  # the top is one in so many positions

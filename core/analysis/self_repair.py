@@ -19,8 +19,9 @@ from jaxtyping import Bool, Float
 
 from headtorch.core.analysis.interventions import CLEAN, Edit, StandIns, readouts
 from headtorch.core.analysis.lookup import check_feeds
+from headtorch.core.causes import SelfRepair
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadId, NeuronId, SelfRepair
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.watch import SILENT, Watch
 
 

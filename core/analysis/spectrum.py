@@ -19,7 +19,13 @@ from headtorch.core.analysis.effects import Effects
 from headtorch.core.analysis.places import HALVES, Top
 from headtorch.core.analysis.statistics import clustered_means, percentile_interval
 from headtorch.core.analysis.suffixes import Place
-from headtorch.core.records import Half, HeadId, Interval, NeuronId, Spectrum, SpectrumBin, SpectrumCurve
+from headtorch.core.causes import Spectrum, SpectrumBin, SpectrumCurve
+from headtorch.core.records import (
+    Half,
+    HeadId,
+    Interval,
+    NeuronId,
+)
 
 PER_BIN = 24
 

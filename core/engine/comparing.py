@@ -8,8 +8,8 @@ import numpy as np
 
 from headtorch.core.analysis.score import with_adjusted_p
 from headtorch.core.analysis.score_summary import GroupScores, compare_groups
-from headtorch.core.events import AdjustedP, AnyEvent, BaselineCompared, ScoreGroup, ScoresAdjusted
-from headtorch.core.records import Score
+from headtorch.core.events import AnyEvent, BaselineCompared, ScoresAdjusted
+from headtorch.core.records import AdjustedP, GroupMean, Score
 from headtorch.core.study.study import Study
 
 
@@ -49,9 +49,9 @@ def compare_again(study: Study, explainer: str) -> Iterator[AnyEvent]:
         yield from compare(study, explainer)
 
 
-def _group(group: GroupScores, scores: Sequence[Score]) -> ScoreGroup:
+def _group(group: GroupScores, scores: Sequence[Score]) -> GroupMean:
     known = [one.e for one in scores if one.e is not None]
-    return ScoreGroup(
+    return GroupMean(
         mean=group.mean,
         median=float(np.median(known)) if known else None,
         interval=group.interval,

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 
 from headtorch.core.analysis.ablation import (
     Change,
-    Replacement,
     ablate_heads,
     ablate_neuron,
     ablation_record,
@@ -20,15 +19,15 @@ from headtorch.core.analysis.ablation import (
 from headtorch.core.analysis.activity import active_heads
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.baselines import baselines
-from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.label_permutation import control_heads, label_p, output_norms
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.analysis.mediation import mediate, mediation_record
 from headtorch.core.analysis.replacements import Replacements, check_replacement
 from headtorch.core.analysis.self_repair import repair_record, self_repair
+from headtorch.core.causes import Ablation, ControlHead, NeuronAblation, Replacement, Where
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
-from headtorch.core.records import Ablation, ControlHead, HeadId, NeuronAblation, NeuronId
+from headtorch.core.records import HeadId, NeuronId
 
 
 @dataclass(frozen=True)

@@ -9,10 +9,10 @@ from headtorch.core.analysis.agreement import agreements
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.effects import Effects, effects
 from headtorch.core.analysis.gradient import gradient_estimate
-from headtorch.core.analysis.interventions import Where
-from headtorch.core.analysis.replacements import N_DONORS, Replacement, check_replacement, replacements
+from headtorch.core.analysis.replacements import N_DONORS, check_replacement, replacements
+from headtorch.core.causes import Agreement, Replacement, Where
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.records import Agreement, NeuronId
+from headtorch.core.records import NeuronId
 
 
 @dataclass(frozen=True)

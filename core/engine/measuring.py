@@ -13,11 +13,11 @@ from headtorch.core.analysis.agreement import agreements
 from headtorch.core.analysis.attribution import Attribution
 from headtorch.core.analysis.effects import Effects, effects
 from headtorch.core.analysis.gradient import estimate_error, gradient_estimate
-from headtorch.core.analysis.replacements import Replacement
+from headtorch.core.causes import EffectSummary, EstimateErrors, Replacement
 from headtorch.core.engine.stages import prompt_rows
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.events import AgreementMeasured, AnyEvent, EffectsMeasured, EffectSummary
-from headtorch.core.records import EstimateErrors, HeadId, NeuronId, Prompt
+from headtorch.core.events import AgreementMeasured, AnyEvent, EffectsMeasured
+from headtorch.core.records import HeadId, NeuronId, Prompt
 from headtorch.core.study.study import Study
 from headtorch.core.watch import Watch
 

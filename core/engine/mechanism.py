@@ -9,16 +9,16 @@ import numpy as np
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.cooperation import cooperation, random_pairs, strongest_heads
 from headtorch.core.analysis.effects import Effects, effects
-from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.lookup import check_feeds
-from headtorch.core.analysis.replacements import Replacement, Replacements, check_replacement
+from headtorch.core.analysis.replacements import Replacements, check_replacement
 from headtorch.core.analysis.selection_null import context_variety
 from headtorch.core.analysis.spectrum import PER_BIN, binned_places, spectrum_record
 from headtorch.core.analysis.trim import Place
+from headtorch.core.causes import ContextVariety, Cooperation, Replacement, Spectrum, Where
 from headtorch.core.engine.head_ablation import stand_ins
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError
-from headtorch.core.records import ContextVariety, Cooperation, HeadId, NeuronId, Spectrum
+from headtorch.core.records import HeadId, NeuronId
 
 
 def cooperation_on_corpus(

@@ -12,15 +12,14 @@ from typing import Literal, TypeAlias
 
 import msgspec
 
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.errors import InputError
-from headtorch.core.events import AnyEvent, first_not_finite
+from headtorch.core.event_lines import first_not_finite
+from headtorch.core.events import AnyEvent
 from headtorch.core.records import HeadId, Kind, NeuronId, Record
 from headtorch.core.records import PlannedCalls as PlannedCalls
 from headtorch.core.settings import LlmAccess, LlmSettings, Settings
 
-Replacement = Literal["zero", "mean"]
-StandIn = Literal["resample", "mean", "zero", "double"]
-Where = Literal["last", "all"]
 HeadMap: TypeAlias = list[list[float | None]]  # [layer][head]; None: the head cannot feed the neuron
 
 
@@ -90,7 +89,7 @@ class AblateHead(Request, frozen=True, kw_only=True):
 
     neuron: NeuronId
     head: HeadId
-    replacement: StandIn = "resample"
+    replacement: Replacement = "resample"
     position: Where = "last"
     together: list[HeadId] = []  # heads taken away with it
     mediation: bool = False
@@ -137,7 +136,7 @@ class ProbeText(Request, frozen=True, kw_only=True):
     neuron: NeuronId
     head: HeadId | None = None
     position: int | None = None
-    replacement: Replacement = "mean"
+    replacement: Literal["zero", "mean"] = "mean"
 
 
 class Cancel(Request, frozen=True, kw_only=True):

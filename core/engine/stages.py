@@ -21,7 +21,6 @@ from headtorch.core.events import (
     AnyEvent,
     CorpusOpened,
     HeadsAttributed,
-    HeadSummary,
     IndexReady,
     ModelOpened,
     NeuronsFound,
@@ -29,7 +28,7 @@ from headtorch.core.events import (
     ValidityMeasured,
     Warned,
 )
-from headtorch.core.records import Half, HeadId, NeuronId, NextTokenNeuron, Prompt
+from headtorch.core.records import Half, HeadId, HeadSummary, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.study.study import Study
 
 

@@ -11,11 +11,12 @@ from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
 from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.ranking import Ranking
-from headtorch.core.analysis.replacements import Replacement, Replacements, replacements
+from headtorch.core.analysis.replacements import Replacements, replacements
 from headtorch.core.analysis.scan import BestSoFar, scan
 from headtorch.core.analysis.setup import index_key
 from headtorch.core.analysis.trim import Place
 from headtorch.core.analysis.validity import Validator, context_row
+from headtorch.core.causes import Replacement
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.sources import find_source

@@ -15,7 +15,7 @@ GroupName = Literal["next-token", "random"]
 GROUPS: tuple[GroupName, ...] = ("next-token", "random")
 
 
-class ScoreGroup(Record, frozen=True, kw_only=True):
+class ExplainerScores(Record, frozen=True, kw_only=True):
     """One explainer's scores of a group of neurons.
 
     Heads that were held against weaker firing are left out: that is another, easier question.
@@ -59,7 +59,7 @@ class StudyScores:
         """The scores of a group, without those against weaker firing."""
         return [one for one in self._group(explainer, group) if not one.lower]
 
-    def groups(self) -> list[ScoreGroup]:
+    def groups(self) -> list[ExplainerScores]:
         """Every explainer's scores of either group of neurons."""
         return [self._summary(explainer, group) for explainer in self.explainers for group in GROUPS]
 
@@ -92,12 +92,12 @@ class StudyScores:
     def _group(self, explainer: str, group: GroupName) -> list[Score]:
         return [one for one in self._family(explainer) if (one.neuron in self._random) == (group == "random")]
 
-    def _summary(self, explainer: str, group: GroupName) -> ScoreGroup:
+    def _summary(self, explainer: str, group: GroupName) -> ExplainerScores:
         everything, scores = self._group(explainer, group), self.of(explainer, group)
         judgements = self.state.judgements
         judges = [judgements[key].judge for one in everything if (key := _key(one)) in judgements]
         left = [key for key in self.state.unanswered if key[2] == explainer and key[0] in self.state.neurons]
-        return ScoreGroup(
+        return ExplainerScores(
             study=self.name,
             explainer=explainer,
             judges=list(dict.fromkeys(judges)),

@@ -14,7 +14,8 @@ from pathlib import Path
 import msgspec
 
 from headtorch.core.errors import StudyError
-from headtorch.core.events import AnyEvent, StudyOpened, UnknownEvent, decode, type_of
+from headtorch.core.event_lines import UnknownEvent, decode, type_of
+from headtorch.core.events import AnyEvent, StudyOpened
 from headtorch.core.files import sync_folder, write_all
 from headtorch.core.settings import Settings
 from headtorch.core.study.files import storage_errors

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from statistics import median
 
-from headtorch.core.records import AblationGroup, NextTokenNeuron, Record
+from headtorch.core.causes import AblationGroup
+from headtorch.core.records import NextTokenNeuron, Record
 from headtorch.core.study.state import ExplainedHead, StudyState
 
 

@@ -9,7 +9,7 @@ from headtorch.core.analysis.consistency import RankAgreement, RateDifference, r
 from headtorch.core.errors import StudyError
 from headtorch.core.records import HeadActivity, HeadId, Interval, NeuronId, Record
 from headtorch.core.settings import Settings
-from headtorch.core.study.comparisons import Against, ScoreGroup, StudyScores, between_studies
+from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores, between_studies
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
@@ -78,7 +78,7 @@ class SideBySide(Record, frozen=True, kw_only=True):
     format: int = 1
     studies: list[Side]
     settings: list[SettingRow]
-    groups: list[ScoreGroup]
+    groups: list[ExplainerScores]
     comparisons: list[Against]
     pairs: list[Pair]
 

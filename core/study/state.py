@@ -8,6 +8,7 @@ from typing import TypeVar
 
 import msgspec
 
+from headtorch.core.causes import Ablation, Cooperation, Spectrum
 from headtorch.core.events import (
     AgreementMeasured,
     AnyEvent,
@@ -22,7 +23,6 @@ from headtorch.core.events import (
     HeadJudged,
     HeadsAttributed,
     HeadScored,
-    HeadSummary,
     HeadUnanswered,
     IndexReady,
     ModelOpened,
@@ -41,18 +41,16 @@ from headtorch.core.events import (
     Warned,
 )
 from headtorch.core.records import (
-    Ablation,
-    Cooperation,
     Explanation,
     HeadActivity,
     HeadId,
+    HeadSummary,
     Judgement,
     ModelFacts,
     NeuronId,
     NextTokenNeuron,
     Prompt,
     Score,
-    Spectrum,
     Validity,
 )
 from headtorch.core.settings import Settings

@@ -19,7 +19,14 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from headtorch.core.errors import StorageError, StudyError
-from headtorch.core.events import AnyEvent, CorpusOpened, ModelOpened, StudyOpened, encode, is_durable
+from headtorch.core.event_lines import encode
+from headtorch.core.events import (
+    AnyEvent,
+    CorpusOpened,
+    ModelOpened,
+    StudyOpened,
+    is_durable,
+)
 from headtorch.core.settings import Settings, settings_differences
 from headtorch.core.study.files import WriterLock, storage_errors, write_atomic, writer_of
 from headtorch.core.study.log import LogReader, LogWriter, read_log, torn_sentence

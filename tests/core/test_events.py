@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headtorch.core.errors import StudyError
+from headtorch.core.event_lines import UnknownEvent, decode, encode
 from headtorch.core.events import (
     AnyEvent,
     DeviceUse,
@@ -22,11 +23,8 @@ from headtorch.core.events import (
     NeuronsFound,
     Progress,
     StageFinished,
-    UnknownEvent,
     ValidityMeasured,
     Warned,
-    decode,
-    encode,
     is_durable,
 )
 from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron, Score, Validity

@@ -23,12 +23,13 @@ from planted import (
     trigger_row,
 )
 
-from headtorch.core.analysis.ablation import Replacement, ablate_head, ablate_heads, ablate_neuron
+from headtorch.core.analysis.ablation import ablate_head, ablate_heads, ablate_neuron
 from headtorch.core.analysis.activity import choose_heads, head_activities
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.baselines import Baselines, baselines
-from headtorch.core.analysis.interventions import Where, mean_head_outputs
+from headtorch.core.analysis.interventions import mean_head_outputs
 from headtorch.core.analysis.lookup import sources
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId
 

@@ -12,9 +12,9 @@ import numpy as np
 from fake_engine import FakeEngine
 from numpy.typing import NDArray
 
+from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.engine.protocol import HeadRoles, NeuronList, Shading
 from headtorch.core.events import (
-    AdjustedP,
     AnyEvent,
     BaselineCompared,
     CorpusOpened,
@@ -23,12 +23,10 @@ from headtorch.core.events import (
     HeadExplained,
     HeadsAttributed,
     HeadScored,
-    HeadSummary,
     IndexReady,
     ModelOpened,
     NeuronsFound,
     PromptsFound,
-    ScoreGroup,
     ScoresAdjusted,
     StageFinished,
     StageStarted,
@@ -37,12 +35,13 @@ from headtorch.core.events import (
     Warned,
 )
 from headtorch.core.records import (
-    Ablation,
-    AblationGroup,
+    AdjustedP,
     Control,
     Explanation,
+    GroupMean,
     HeadActivity,
     HeadId,
+    HeadSummary,
     Interval,
     Kind,
     ModelFacts,
@@ -242,8 +241,8 @@ def _over_all() -> list[AnyEvent]:
         ),
         BaselineCompared(
             explainer="rules",
-            next_token=ScoreGroup(mean=0.72, median=0.73, interval=Interval(0.64, 0.8), heads=6, neurons=3),
-            random=ScoreGroup(mean=0.57, median=0.57, interval=Interval(0.5, 0.63), heads=4, neurons=2),
+            next_token=GroupMean(mean=0.72, median=0.73, interval=Interval(0.64, 0.8), heads=6, neurons=3),
+            random=GroupMean(mean=0.57, median=0.57, interval=Interval(0.5, 0.63), heads=4, neurons=2),
             difference=0.15,
             interval=Interval(0.04, 0.26),
         ),

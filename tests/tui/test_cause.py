@@ -11,22 +11,13 @@ from pane_stage import on_stage, shown
 from rich.cells import cell_len
 from sample_study import AN, DAMPING, LOOKUP, PREVIOUS, sample_ablation, sample_folder, session_in
 
-from headtorch.core.engine.protocol import MeasureCooperation, MeasureEffects
-from headtorch.core.events import (
-    AgreementMeasured,
-    CooperationMeasured,
-    EffectsMeasured,
-    EffectSummary,
-    SpectrumMeasured,
-)
-from headtorch.core.records import (
+from headtorch.core.causes import (
     AblationPoints,
     Agreement,
     ControlHead,
     Cooperation,
+    EffectSummary,
     HeadEffect,
-    HeadId,
-    Interval,
     Mediation,
     PairSynergy,
     SelfRepair,
@@ -35,6 +26,14 @@ from headtorch.core.records import (
     SpectrumCurve,
     Synergy,
 )
+from headtorch.core.engine.protocol import MeasureCooperation, MeasureEffects
+from headtorch.core.events import (
+    AgreementMeasured,
+    CooperationMeasured,
+    EffectsMeasured,
+    SpectrumMeasured,
+)
+from headtorch.core.records import HeadId, Interval
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail.pane import PAGES, Tab
 from headtorch.tui.panes.head_view import head_view

@@ -33,8 +33,15 @@ from sample_study import (
     session_in,
 )
 
+from headtorch.core.causes import AblationGroup
 from headtorch.core.engine.protocol import AblateHead, ExplainHead, ShadePrompts
-from headtorch.core.records import AblationGroup, Control, Explanation, HeadId, Interval, Validity
+from headtorch.core.records import (
+    Control,
+    Explanation,
+    HeadId,
+    Interval,
+    Validity,
+)
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.panes.detail.drawing import interval_plot, signed_bar

@@ -27,8 +27,8 @@ from sample_study import (
 from screens import drawn
 from textual.geometry import Region
 
-from headtorch.core.events import HeadsAttributed, HeadSummary
-from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.events import HeadsAttributed
+from headtorch.core.records import HeadId, HeadSummary, NeuronId
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.head_cells import strength
 from headtorch.tui.panes.head_parts import parts_in_words

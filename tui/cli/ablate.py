@@ -10,7 +10,12 @@ from headtorch.tui.cli import options
 from headtorch.tui.cli.heads import Neuron, Text
 
 if TYPE_CHECKING:
-    from headtorch.core.records import Ablation, AblationGroup, Mediation, SelfRepair
+    from headtorch.core.causes import (
+        Ablation,
+        AblationGroup,
+        Mediation,
+        SelfRepair,
+    )
 
 REPLACED = {
     "zero": "0",

@@ -10,7 +10,12 @@ from headtorch.tui.cli import options
 from headtorch.tui.cli.heads import Neuron
 
 if TYPE_CHECKING:
-    from headtorch.core.records import Cooperation, PairSynergy, Quantity, Synergy
+    from headtorch.core.causes import (
+        Cooperation,
+        PairSynergy,
+        Quantity,
+        Synergy,
+    )
 
 NAMES: dict[Quantity, str] = {"pre_activation": "pre-activation", "activation": "activation", "log_p": "log p"}
 

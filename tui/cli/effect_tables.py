@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headtorch.core.records import Agreement, EstimateError, HeadEffects
+from headtorch.core.causes import Agreement, EstimateError, HeadEffects
 from headtorch.tui.cli.output import print_note, print_table, print_text
 
 if TYPE_CHECKING:

@@ -14,8 +14,8 @@ from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAU
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
-    from headtorch.core.events import CallsMade, ScoreGroup
-    from headtorch.core.records import HeadActivity
+    from headtorch.core.events import CallsMade
+    from headtorch.core.records import GroupMean, HeadActivity
     from headtorch.core.study.state import StudyState
     from headtorch.core.study.study import Study
 
@@ -286,7 +286,7 @@ def short(value: float | None, digits: int = 2) -> str | None:
     return f"{value:.0e}" if value and not float(rounded) else rounded
 
 
-def _group(group: ScoreGroup) -> str:
+def _group(group: GroupMean) -> str:
     if group.mean is None:
         return "have no scorable head"
     between = f" [{group.interval.low:.3f}, {group.interval.high:.3f}]" if group.interval else ""

@@ -11,7 +11,7 @@ from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
     from headtorch.core.records import Interval
-    from headtorch.core.study.comparisons import Against, ScoreGroup
+    from headtorch.core.study.comparisons import Against, ExplainerScores
     from headtorch.core.study.rescoring import Rescored
 
 
@@ -67,7 +67,7 @@ def _print_rescored(name: str, result: Rescored) -> None:
             print_note(f"  {line}")
 
 
-def print_groups(groups: list[ScoreGroup]) -> None:
+def print_groups(groups: list[ExplainerScores]) -> None:
     """A line for each explainer's scores of a group of neurons."""
     from headtorch.tui.cli.output import print_note, print_table, print_text
 

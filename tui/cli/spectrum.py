@@ -10,7 +10,7 @@ from headtorch.tui.cli import options
 from headtorch.tui.cli.heads import Neuron
 
 if TYPE_CHECKING:
-    from headtorch.core.records import Spectrum, SpectrumBin
+    from headtorch.core.causes import Spectrum, SpectrumBin
 
 
 def spectrum(

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from headtorch.core.events import EffectsMeasured, HeadSummary
-from headtorch.core.records import HeadId, ModelFacts
+from headtorch.core.events import EffectsMeasured
+from headtorch.core.records import HeadId, HeadSummary, ModelFacts
 from headtorch.tui.panes.figures import fixed
 from headtorch.tui.selection import Measure
 

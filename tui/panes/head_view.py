@@ -7,8 +7,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING
 
 from headtorch.core.engine.protocol import HeadRoles
-from headtorch.core.events import HeadSummary
-from headtorch.core.records import HeadId, ModelFacts, NeuronId
+from headtorch.core.records import HeadId, HeadSummary, ModelFacts, NeuronId
 from headtorch.tui.feeding import why_not
 from headtorch.tui.panes.head_measures import NAMES, SHORT, Grid, agreement_in_words, grid_of, measured
 from headtorch.tui.panes.head_parts import parts_in_words

@@ -5,7 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from headtorch.core.records import Agreement, Cooperation, HeadId, Interval, NeuronId, PairSynergy, Record, Spectrum
+from headtorch.core.causes import (
+    Agreement,
+    Cooperation,
+    PairSynergy,
+    Spectrum,
+)
+from headtorch.core.records import (
+    HeadId,
+    Interval,
+    NeuronId,
+    Record,
+)
 from headtorch.core.study.report.phrases import number, small, table
 from headtorch.core.study.state import StudyState
 

@@ -7,9 +7,9 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
+from headtorch.core.causes import Ablation
 from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadUnanswered, IndexReady, Warned
 from headtorch.core.records import (
-    Ablation,
     Explanation,
     HeadId,
     ModelFacts,
@@ -20,7 +20,7 @@ from headtorch.core.records import (
 )
 from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import Arrays
-from headtorch.core.study.comparisons import Against, ScoreGroup, StudyScores
+from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.report.cause import Cause, cause_of
 from headtorch.core.study.report.cited import cited_prompts, examples, head_map, strongest_first
@@ -58,7 +58,7 @@ class Report(Record, frozen=True, kw_only=True):
     summary: list[NeuronRow]
     neurons: list[NeuronPart]
     baseline: list[BaselineCompared]
-    groups: list[ScoreGroup]  # the scores of next-token and random neurons, by explainer
+    groups: list[ExplainerScores]  # the scores of next-token and random neurons, by explainer
     explainers: list[Against]  # every two of them, on the same heads
     judges: dict[str, list[str]]  # by explainer
     calls: list[CallsMade]  # of language models, by model

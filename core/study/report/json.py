@@ -7,7 +7,7 @@ import re
 import msgspec
 
 from headtorch.core.errors import StudyError
-from headtorch.core.events import first_not_finite
+from headtorch.core.event_lines import first_not_finite
 from headtorch.core.study.report.contents import Report
 from headtorch.core.text import visible
 

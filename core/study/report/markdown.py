@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headtorch.core.events import BaselineCompared, ScoreGroup
-from headtorch.core.records import Explanation, Interval
+from headtorch.core.events import BaselineCompared
+from headtorch.core.records import Explanation, GroupMean, Interval
 from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.report.cause import cause_section
 from headtorch.core.study.report.contents import Finding, Report
@@ -169,7 +169,7 @@ def _baseline(comparisons: Sequence[BaselineCompared]) -> list[str]:
     if not comparisons:
         return []
 
-    def group(scores: ScoreGroup) -> str:
+    def group(scores: GroupMean) -> str:
         if scores.mean is None:
             return f"no scorable head ({scores.neurons} neurons)"
         n = f"n = {scores.heads} heads of {scores.neurons} neurons"

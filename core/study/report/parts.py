@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from headtorch.core.events import HeadSummary
+from headtorch.core.causes import Ablation
 from headtorch.core.records import (
-    Ablation,
     Explanation,
     Half,
     HeadActivity,
     HeadId,
+    HeadSummary,
     NextTokenNeuron,
     Prompt,
     Record,

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headtorch.core.records import Ablation, AblationGroup, Interval
+from headtorch.core.causes import Ablation, AblationGroup
+from headtorch.core.records import Interval
 
 
 def number(value: float | None, digits: int = 2) -> str:

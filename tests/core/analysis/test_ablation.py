@@ -23,12 +23,13 @@ from headtorch.core.analysis.ablation import (
     ablation_record,
     group_means,
 )
-from headtorch.core.analysis.interventions import Readout, Where, mean_head_outputs
+from headtorch.core.analysis.interventions import Readout, mean_head_outputs
 from headtorch.core.analysis.replacements import replacements
+from headtorch.core.causes import AblationPoints, Where
 from headtorch.core.errors import AddressError, Interrupted
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.layouts import LAYOUTS
-from headtorch.core.records import AblationPoints, HeadId, NeuronId
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.watch import Watch
 
 SUPPORTED = [family for family in FAMILIES if family not in ("falcon_new", "falcon_sequential")]

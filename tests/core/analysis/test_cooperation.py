@@ -23,10 +23,11 @@ from headtorch.core.analysis.cooperation import (
 )
 from headtorch.core.analysis.effects import effects
 from headtorch.core.analysis.pair_null import PairNull, matched_synergy, pair_null
-from headtorch.core.analysis.replacements import Replacement, replacements
+from headtorch.core.analysis.replacements import replacements
+from headtorch.core.causes import Replacement, Synergy
 from headtorch.core.errors import AddressError
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import HeadId, Interval, Synergy
+from headtorch.core.records import HeadId, Interval
 
 THIRD = HeadId(1, 0)
 

@@ -16,8 +16,8 @@ from torch import Tensor, nn
 from headtorch.core.analysis.effect_records import effect_records
 from headtorch.core.analysis.effects import Effects, effects
 from headtorch.core.analysis.gradient import gradient_estimate
-from headtorch.core.analysis.interventions import Where
-from headtorch.core.analysis.replacements import Replacement, Replacements, replacements
+from headtorch.core.analysis.replacements import Replacements, replacements
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.errors import AddressError, InputError, Interrupted
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import Watch

@@ -30,8 +30,8 @@ from transformers import GPT2LMHeadModel
 
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.effects import effects
-from headtorch.core.analysis.interventions import Where
-from headtorch.core.analysis.replacements import Replacement, replacements
+from headtorch.core.analysis.replacements import replacements
+from headtorch.core.causes import Replacement, Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
 

@@ -12,8 +12,8 @@ from tiny_models import FAMILIES, ragged_rows
 from torch import Tensor
 
 from headtorch.core.analysis.gradient import estimate_error, gradient_estimate
-from headtorch.core.analysis.interventions import Where
 from headtorch.core.analysis.replacements import Replacements
+from headtorch.core.causes import Where
 from headtorch.core.records import NeuronId
 
 

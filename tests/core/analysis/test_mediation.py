@@ -29,8 +29,9 @@ from torch import Tensor, nn
 
 from headtorch.core.analysis.interventions import CLEAN, Edit, measure, readouts
 from headtorch.core.analysis.mediation import Mediated, mediate, mediation_record
-from headtorch.core.analysis.replacements import Replacement, last_head_outputs, replacements
+from headtorch.core.analysis.replacements import last_head_outputs, replacements
 from headtorch.core.analysis.self_repair import Repaired, repair_record, self_repair
+from headtorch.core.causes import Replacement
 from headtorch.core.errors import AddressError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId

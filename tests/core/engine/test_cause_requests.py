@@ -27,6 +27,7 @@ from headtorch.core.engine.protocol import (
 )
 from headtorch.core.engine.session import Session
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.event_lines import decode
 from headtorch.core.events import (
     AgreementMeasured,
     CooperationMeasured,
@@ -34,7 +35,6 @@ from headtorch.core.events import (
     HeadAblated,
     SpectrumMeasured,
     StageFinished,
-    decode,
 )
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings

@@ -12,11 +12,11 @@ import torch
 from planted import HEAD, LOOKED_UP, NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
 from tiny_models import tiny_hf, tiny_model, tiny_tokenizer
 
-from headtorch.core.analysis.ablation import Replacement
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.baselines import baselines
 from headtorch.core.analysis.congruence import best_token_neurons
 from headtorch.core.analysis.places import HALVES
+from headtorch.core.causes import Replacement
 from headtorch.core.engine.head_ablation import ablate_on_corpus, ablate_on_text
 from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.events import (
-    AdjustedP,
     AnyEvent,
     BaselineCompared,
     CorpusOpened,
@@ -16,13 +16,11 @@ from headtorch.core.events import (
     HeadExplained,
     HeadsAttributed,
     HeadScored,
-    HeadSummary,
     IndexReady,
     ModelOpened,
     NeuronsFound,
     PromptsFound,
     ReportWritten,
-    ScoreGroup,
     ScoresAdjusted,
     StageFinished,
     StageStarted,
@@ -31,12 +29,13 @@ from headtorch.core.events import (
     Warned,
 )
 from headtorch.core.records import (
-    Ablation,
-    AblationGroup,
+    AdjustedP,
     Control,
     Explanation,
+    GroupMean,
     HeadActivity,
     HeadId,
+    HeadSummary,
     Interval,
     ModelFacts,
     NeuronId,
@@ -217,8 +216,8 @@ def events() -> list[AnyEvent]:
         ),
         BaselineCompared(
             explainer="rules",
-            next_token=ScoreGroup(mean=0.7, median=0.7, interval=Interval(0.6, 0.8), heads=1, neurons=1),
-            random=ScoreGroup(mean=None, median=None, interval=None, heads=0, neurons=1),
+            next_token=GroupMean(mean=0.7, median=0.7, interval=Interval(0.6, 0.8), heads=1, neurons=1),
+            random=GroupMean(mean=None, median=None, interval=None, heads=0, neurons=1),
             difference=None,
             interval=None,
         ),

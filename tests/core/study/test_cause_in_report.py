@@ -5,17 +5,21 @@ from __future__ import annotations
 import msgspec
 import pytest
 
-from headtorch.core.events import AgreementMeasured, AnyEvent, CooperationMeasured, EffectsMeasured, EffectSummary
-from headtorch.core.records import (
+from headtorch.core.causes import (
     Agreement,
     Cooperation,
+    EffectSummary,
     HeadEffect,
-    HeadId,
-    Interval,
-    NeuronId,
     PairSynergy,
     Synergy,
 )
+from headtorch.core.events import (
+    AgreementMeasured,
+    AnyEvent,
+    CooperationMeasured,
+    EffectsMeasured,
+)
+from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import fold
 from headtorch.core.study.report import build_report, from_json, to_json, to_markdown

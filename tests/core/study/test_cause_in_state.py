@@ -4,25 +4,23 @@ from __future__ import annotations
 
 import msgspec
 
-from headtorch.core.events import (
-    AgreementMeasured,
-    CooperationMeasured,
-    EffectsMeasured,
-    EffectSummary,
-    HeadAblated,
-    SpectrumMeasured,
-    decode,
-    encode,
-)
-from headtorch.core.records import (
+from headtorch.core.causes import (
     Ablation,
     AblationGroup,
     Agreement,
     Cooperation,
-    HeadId,
-    NeuronId,
+    EffectSummary,
     Spectrum,
 )
+from headtorch.core.event_lines import decode, encode
+from headtorch.core.events import (
+    AgreementMeasured,
+    CooperationMeasured,
+    EffectsMeasured,
+    HeadAblated,
+    SpectrumMeasured,
+)
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.study import fold
 
 NEURON, HEAD, OTHER = NeuronId(3, 412), HeadId(2, 4), HeadId(1, 0)

@@ -9,7 +9,8 @@ import msgspec
 import pytest
 
 from headtorch.core.errors import StudyError
-from headtorch.core.events import ScoresAdjusted, StudyOpened, Warned, decode, encode
+from headtorch.core.event_lines import decode, encode
+from headtorch.core.events import ScoresAdjusted, StudyOpened, Warned
 from headtorch.core.study import Study
 from headtorch.core.study.migrations import SCHEMA, migrated
 from headtorch.core.study.report import build_report, to_markdown

@@ -11,6 +11,7 @@ import msgspec
 import pytest
 
 from headtorch.core.errors import StudyError
+from headtorch.core.event_lines import encode
 from headtorch.core.events import (
     AnyEvent,
     HeadActivityFound,
@@ -18,7 +19,6 @@ from headtorch.core.events import (
     NeuronsFound,
     PromptsFound,
     Warned,
-    encode,
 )
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings

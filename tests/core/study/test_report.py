@@ -22,9 +22,8 @@ from headtorch.core.events import (
     HeadJudged,
     HeadScored,
     HeadUnanswered,
-    ScoreGroup,
 )
-from headtorch.core.records import HeadId, Interval, Judgement, NeuronId
+from headtorch.core.records import GroupMean, HeadId, Interval, Judgement, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, StudyState, fold
 from headtorch.core.study.notes import NoteBook
@@ -177,8 +176,8 @@ def test_the_baseline_says_when_nothing_could_be_scored(report: Report) -> None:
 
 
 def test_the_baseline_shows_both_groups_and_the_difference(asked: Settings, events: list[AnyEvent]) -> None:
-    one = ScoreGroup(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=40, neurons=20)
-    two = ScoreGroup(mean=0.55, median=0.54, interval=Interval(0.5, 0.6), heads=30, neurons=19)
+    one = GroupMean(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=40, neurons=20)
+    two = GroupMean(mean=0.55, median=0.54, interval=Interval(0.5, 0.6), heads=30, neurons=19)
     compared = BaselineCompared(
         explainer="rules", next_token=one, random=two, difference=0.1, interval=Interval(0.03, 0.17)
     )

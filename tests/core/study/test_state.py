@@ -5,6 +5,7 @@ from __future__ import annotations
 import msgspec
 import pytest
 
+from headtorch.core.event_lines import decode, encode
 from headtorch.core.events import (
     AnyEvent,
     CallsMade,
@@ -20,8 +21,6 @@ from headtorch.core.events import (
     StageStarted,
     StudyFinished,
     Warned,
-    decode,
-    encode,
 )
 from headtorch.core.records import HeadId, Judgement, NeuronId
 from headtorch.core.study import StudyState, fold

@@ -12,6 +12,7 @@ import msgspec
 import pytest
 
 from headtorch.core.errors import StorageError, StudyError
+from headtorch.core.event_lines import encode
 from headtorch.core.events import (
     AnyEvent,
     CorpusOpened,
@@ -21,7 +22,6 @@ from headtorch.core.events import (
     StudyOpened,
     ValidityMeasured,
     Warned,
-    encode,
 )
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, default_name, fold, list_studies, resolve

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.engine.protocol import AblateHead
-from headtorch.core.records import Ablation, AblationGroup
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation_more import more
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, fact, signed_bar, title

@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from headtorch.core.records import Ablation, AblationPoints, Mediation, SelfRepair
+from headtorch.core.causes import (
+    Ablation,
+    AblationPoints,
+    Mediation,
+    SelfRepair,
+)
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, fact
 from headtorch.tui.panes.figures import MISSING, figure, fixed, percent, signed, small

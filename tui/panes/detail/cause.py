@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
+from headtorch.core.causes import Agreement
 from headtorch.core.engine.protocol import MeasureCooperation, MeasureEffects, MeasureSpectrum
 from headtorch.core.events import AgreementMeasured, EffectsMeasured
-from headtorch.core.records import Agreement, HeadId, NeuronId
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import fact, title

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from rich.text import Text
 
-from headtorch.core.records import HeadId, Interval, Spectrum, SpectrumBin, SpectrumCurve
+from headtorch.core.causes import Spectrum, SpectrumBin, SpectrumCurve
+from headtorch.core.records import HeadId, Interval
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import signed_bar
 from headtorch.tui.panes.figures import MISSING, figure, signed

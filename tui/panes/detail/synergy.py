@@ -5,7 +5,8 @@ from __future__ import annotations
 from rich.style import Style
 from rich.text import Text
 
-from headtorch.core.records import Cooperation, HeadId, Interval, PairSynergy, Synergy
+from headtorch.core.causes import Cooperation, PairSynergy, Synergy
+from headtorch.core.records import HeadId, Interval
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import fact
 from headtorch.tui.panes.figures import MISSING, signed, small

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from headtorch.core.events import ScoreGroup
-from headtorch.core.records import HeadId, Interval, NeuronId, Score
+from headtorch.core.records import GroupMean, HeadId, Interval, NeuronId, Score
 from headtorch.core.text import visible
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import context_line, fact, interval_plot, title
@@ -103,7 +102,7 @@ def baseline(session: Session, explainer: str, width: int, palette: Palette) -> 
     return flow(facts, width)
 
 
-def _group(name: str, group: ScoreGroup, palette: Palette) -> list[Text]:
+def _group(name: str, group: GroupMean, palette: Palette) -> list[Text]:
     value = f"{fixed(group.mean)} {in_brackets(group.interval)}"
     return [fact(name, value, palette).append(f" {group.heads} heads, {group.neurons} neurons", palette.style("quiet"))]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from headtorch.core.records import Cooperation, Record, Spectrum
+from headtorch.core.causes import Cooperation, Spectrum
+from headtorch.core.records import Record
 from headtorch.core.study.report.cause import HEADS_SHOWN, Cause, EffectRow
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headtorch.core.records import Interval, Record
-from headtorch.core.study.comparisons import ScoreGroup
+from headtorch.core.study.comparisons import ExplainerScores
 
 FOREST_WIDTH, FOREST_EDGE = 180, 6
 PLOT_WIDTH, PLOT_EDGE = 480, 14
@@ -64,7 +64,7 @@ def forest(e: float | None, interval: Interval | None, controls: Sequence[float 
     )
 
 
-def dot_rows(groups: Sequence[ScoreGroup]) -> DotPlot | None:
+def dot_rows(groups: Sequence[ExplainerScores]) -> DotPlot | None:
     """A row for each group that has a score; None without any."""
     shown = [group for group in groups if group.values]
     if not shown:

@@ -13,18 +13,16 @@ import msgspec
 import pytest
 from large_study import large_study
 
-from headtorch.core.records import (
+from headtorch.core.causes import (
     Agreement,
     Cooperation,
-    HeadId,
-    Interval,
-    NeuronId,
     PairSynergy,
     Spectrum,
     SpectrumBin,
     SpectrumCurve,
     Synergy,
 )
+from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, StudyState
 from headtorch.core.study.report import build_report, report_of, write_report
