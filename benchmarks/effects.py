@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scan import seconds
+from benchmarks.timing import seconds
 from torch import Tensor, nn
 
 from headtorch.core.analysis.effects import effects
