@@ -124,10 +124,11 @@ class AblationRow(Record, frozen=True, kw_only=True):
 def summary_rows(state: StudyState, explainer: str | None = None) -> list[NeuronRow]:
     """One row a neuron, in the order found. Scores are those of `explainer`, by default the study's own."""
     chosen = explainer or (state.settings.explainer_name if state.settings else "rules")
-    return [_neuron_row(state, found, chosen) for found in state.neurons.values()]
+    return [neuron_row(state, found, chosen) for found in state.neurons.values()]
 
 
-def _neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> NeuronRow:
+def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> NeuronRow:
+    """A neuron's row, with the scores of `explainer`."""
     neuron = found.neuron
     validity = state.validity.get(neuron)
     scores = [score for score in state.scores_of(neuron) if score.explainer == explainer]

@@ -7,11 +7,14 @@ from itertools import combinations
 
 from headtorch.core.analysis.consistency import RankAgreement, RateDifference, rank_agreement, rate_difference
 from headtorch.core.errors import StudyError
+from headtorch.core.events import EffectsMeasured
 from headtorch.core.records import HeadActivity, HeadId, Interval, NeuronId, Record
 from headtorch.core.settings import Settings
 from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores, between_studies
+from headtorch.core.study.rows import NeuronRow, neuron_row
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
+from headtorch.core.watch import SILENT, Watch
 
 
 class Side(Record, frozen=True, kw_only=True):
@@ -53,8 +56,10 @@ class SharedNeuron(Record, frozen=True, kw_only=True):
 
     neuron: NeuronId
     token: str
+    rows: tuple[NeuronRow | None, NeuronRow | None]  # the neuron in either study, its E by the explainer of the pair
     beta: RankAgreement  # over all heads that feed it
     mean_direct: RankAgreement
+    effect: RankAgreement  # exact effects on the activation; n 0 where one was not measured, or by another replacement
     share: RankAgreement  # of the share of active prompts, over heads worth explaining in both
     heads: list[HeadPair]
     only_first: int  # heads worth explaining in the first study alone
@@ -83,19 +88,38 @@ class SideBySide(Record, frozen=True, kw_only=True):
     pairs: list[Pair]
 
 
-def compare_studies(studies: Sequence[Study]) -> SideBySide:
-    """Two or more studies side by side. Raises StudyError for fewer, and for a study named twice."""
+def open_studies(names: Sequence[str], watch: Watch = SILENT) -> list[Study]:
+    """The studies of these names or folders, for reading. Raises StudyError, and Interrupted where the watch does."""
+    found = []
+    for at, name in enumerate(names):
+        watch.checkpoint()
+        watch.progress(name, at, len(names), "studies")
+        found.append(Study.open(name))
+    return found
+
+
+def compare_studies(studies: Sequence[Study], watch: Watch = SILENT) -> SideBySide:
+    """Two or more studies side by side.
+
+    Raises StudyError for fewer, and for a study named twice; Interrupted where the watch does.
+    """
     folders = [study.folder.resolve() for study in studies]
     if len(folders) < 2 or len(set(folders)) < len(folders):
         raise StudyError("A comparison needs two or more studies: name each once.")
     names = _names(studies)
     scores = [StudyScores(name, study.state) for name, study in zip(names, studies, strict=True)]
+    pairs = []
+    both = list(combinations(scores, 2))
+    for at, (one, other) in enumerate(both):
+        watch.checkpoint()
+        watch.progress(f"{one.name} and {other.name}", at, len(both), "pairs")
+        pairs.append(compare_pair(one, other))
     return SideBySide(
         studies=[_side(name, study) for name, study in zip(names, studies, strict=True)],
         settings=differing_settings([study.settings for study in studies]),
         groups=[group for one in scores for group in one.groups()],
         comparisons=between_studies(scores),
-        pairs=[compare_pair(one, other) for one, other in combinations(scores, 2)],
+        pairs=pairs,
     )
 
 
@@ -160,16 +184,18 @@ def _shared(first: StudyState, second: StudyState, neuron: NeuronId, explainer: 
     one, other = first.heads(neuron), second.heads(neuron)
     mine, theirs = _activities(first, neuron), _activities(second, neuron)
     both = [key for key in mine if key in theirs]
-    found = first.neurons.get(neuron) or first.visited.get(neuron)
+    rows = _row(first, neuron, explainer), _row(second, neuron, explainer)
     return SharedNeuron(
         neuron=neuron,
-        token=found.token if found else "",
+        token=next((row.token for row in rows if row is not None), ""),
+        rows=rows,
         beta=rank_agreement(
             {head: row.beta for head, row in one.items()}, {head: row.beta for head, row in other.items()}
         ),
         mean_direct=rank_agreement(
             {head: row.mean_direct for head, row in one.items()}, {head: row.mean_direct for head, row in other.items()}
         ),
+        effect=_effect_agreement(first.effects.get(neuron), second.effects.get(neuron)),
         share=rank_agreement(
             {key: _share(mine[key]) for key in both},
             {key: _share(theirs[key]) for key in both},
@@ -178,6 +204,17 @@ def _shared(first: StudyState, second: StudyState, neuron: NeuronId, explainer: 
         only_first=len(mine) - len(both),
         only_second=len(theirs) - len(both),
     )
+
+
+def _row(state: StudyState, neuron: NeuronId, explainer: str | None) -> NeuronRow | None:
+    found = state.neurons.get(neuron) or state.visited.get(neuron)
+    return neuron_row(state, found, explainer or "") if found else None
+
+
+def _effect_agreement(first: EffectsMeasured | None, second: EffectsMeasured | None) -> RankAgreement:
+    if first is None or second is None or (first.replacement, first.position) != (second.replacement, second.position):
+        return rank_agreement({}, {})
+    return rank_agreement(*({one.head: one.activation for one in event.heads} for event in (first, second)))
 
 
 def _pair(

@@ -52,14 +52,11 @@ def only(state: StudyState, neurons: Collection[NeuronId] | None) -> StudyState:
         return state
     kept = set(neurons)
     rows = {neuron: row for neuron, row in {**state.neurons, **state.visited}.items() if neuron in kept}
-    return dataclasses.replace(
-        state,
-        neurons=rows,
-        visited={},
-        warnings={key: one for key, one in state.warnings.items() if key[1] is None or key[1] in kept},
-        **{name: _of(getattr(state, name), kept) for name in _BY_NEURON},
-        **{name: _of_heads(getattr(state, name), kept) for name in _BY_HEAD},
-    )
+    parts: dict[str, Any] = {name: _of(getattr(state, name), kept) for name in _BY_NEURON}
+    parts |= {name: _of_heads(getattr(state, name), kept) for name in _BY_HEAD}
+    parts["warnings"] = {key: one for key, one in state.warnings.items() if key[1] is None or key[1] in kept}
+    parts["running"] = {stage: None for stage in state.running if stage[1] is None or stage[1] in kept}
+    return dataclasses.replace(state, neurons=rows, visited={}, **parts)
 
 
 def notes_on(book: NoteBook, neurons: Collection[NeuronId] | None) -> NoteBook:
