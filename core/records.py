@@ -81,6 +81,7 @@ class ModelFacts(Record, frozen=True, kw_only=True):
     first_token: int | None  # put in front of every row; None for a tokenizer without one
     dtype: str
     device: str
+    hardware: str = ""  # the name of the processor behind the device; "": not known
 
 
 class NextTokenNeuron(Record, frozen=True, kw_only=True):

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import platform
+from pathlib import Path
 from typing import Any, cast
 
+import torch
 from torch import Tensor
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
@@ -53,7 +56,22 @@ def model_facts(
         first_token=first_token(tokenizer, d_vocab),
         dtype=str(hf.dtype).removeprefix("torch."),
         device=str(hf.device),
+        hardware=hardware(hf.device),
     )
+
+
+def hardware(device: torch.device) -> str:
+    """The name of the GPU, or of the CPU as the system tells it; "" where it does not."""
+    if device.type == "cuda":
+        return str(torch.cuda.get_device_name(device))
+    if device.type != "cpu":
+        return platform.machine()
+    try:
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return platform.processor()
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(named, platform.processor())
 
 
 def first_token(tokenizer: PreTrainedTokenizerBase, d_vocab: int) -> int | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Sequence
 from itertools import combinations
+from typing import Literal
 
 from headtorch.core.analysis.consistency import RankAgreement, rank_agreement
 from headtorch.core.analysis.ratings import Agreement, cohens_kappa
@@ -57,10 +58,11 @@ class NamedAgreement(Record, frozen=True, kw_only=True):
 
 
 class NamedRank(Record, frozen=True, kw_only=True):
-    """Ratings of one person against another number for the same explanations."""
+    """Numbers of one person against others for the same explanations."""
 
     rater: str
-    against: str  # "E" of the judge, or "human E"
+    of: Literal["rating", "human E"] = "rating"
+    against: str  # "E" of whoever judged, "E by" and the name of one of several judges, or "human E"
     agreement: RankAgreement
 
 
@@ -162,6 +164,7 @@ def _means(values: Sequence[tuple[str, str, NeuronId, float]], seed: int) -> lis
     return means
 
 
+Numbers = dict[ExplainedHead, float | None]
 Pairs = dict[tuple[str, str], list[tuple[Verdict, Verdict, Hashable]]]
 
 
@@ -201,12 +204,27 @@ def _ranks(
     state: StudyState, scores: Sequence[HumanScore], rated: Sequence[ExplanationRated], raters: Sequence[str]
 ) -> list[NamedRank]:
     found = []
+    judged = _judged(state)
     for rater in raters:
-        ratings = {one.key: float(one.rating) for one in rated if one.rater == rater}
-        if not ratings:
-            continue
-        judged = {key: state.scores[key].e for key in ratings if key in state.scores}
         own = {(one.neuron, one.head, one.explainer): one.e for one in scores if one.rater == rater}
-        for name, numbers in (("E", judged), ("human E", own)):
-            found.append(NamedRank(rater=rater, against=name, agreement=rank_agreement(ratings, numbers)))
+        ratings: Numbers = {one.key: float(one.rating) for one in rated if one.rater == rater}
+        pairs: list[tuple[Literal["rating", "human E"], str, Numbers, Numbers]] = [
+            *(("rating", name, ratings, others) for name, others in {**judged, "human E": own}.items()),
+            *(("human E", name, own, others) for name, others in judged.items()),
+        ]
+        found += [
+            NamedRank(rater=rater, of=of, against=name, agreement=rank_agreement(first, others))
+            for of, name, first, others in pairs
+            if any(one is not None for one in first.values())
+        ]
     return found
+
+
+def _judged(state: StudyState) -> dict[str, Numbers]:
+    """The stored E: of all judges together, and of each where there are several."""
+    by_judge: dict[str, Numbers] = {}
+    for key, score in state.scores.items():
+        if key in state.judgements:
+            by_judge.setdefault(f"E by {state.judgements[key].judge}", {})[key] = score.e
+    together: dict[str, Numbers] = {"E": {key: score.e for key, score in state.scores.items()}}
+    return together | (by_judge if len(by_judge) > 1 else {})

@@ -123,7 +123,8 @@ def _print_summary(found: RatingSummary) -> None:
     print_note("κ: Cohen's kappa, 0 is chance, 1 is full; 95 %: heads resampled; left out: one of the two cannot say")
     for rank in found.ranks:
         rho = "unknown" if rank.agreement.spearman is None else f"{rank.agreement.spearman:.2f}"
-        print_note(f"Ratings of {rank.rater} and {rank.against}: Spearman {rho} over {rank.agreement.n} explanations.")
+        what = "Ratings" if rank.of == "rating" else "E"
+        print_note(f"{what} of {rank.rater} and {rank.against}: Spearman {rho} over {rank.agreement.n} explanations.")
 
 
 def _print_means(title: str, means: list[Mean]) -> None:

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from headtorch.core.records import NeuronId
 from headtorch.core.study.files import storage_errors, write_atomic
+from headtorch.core.study.ratings import Ratings
 from headtorch.core.study.report.contents import Report, build_report
 from headtorch.core.study.report.formats import FORMATS, USUAL, Format, contents, parse_formats
 from headtorch.core.study.report.json import from_json, to_json
 from headtorch.core.study.report.markdown import to_markdown
 from headtorch.core.study.report.tables import to_csv
 from headtorch.core.study.study import Study
+from headtorch.core.study.subset import only
+from headtorch.core.watch import SILENT, Watch
 
 __all__ = [
     "FORMATS",
@@ -29,19 +33,29 @@ __all__ = [
 ]
 
 
-def report_of(study: Study) -> Report:
-    """The report of a study with its notes, and its prompts shaded."""
-    return build_report(study.name, study.settings, study.state, study.notes.read(), study.load_arrays)
+def report_of(study: Study, neurons: Collection[NeuronId] | None = None) -> Report:
+    """The report of a study, or of some of its neurons, with its notes and people's ratings, and its prompts shaded."""
+    answers = Ratings(study.folder).read()
+    book, load = study.notes.read(), study.load_arrays
+    return build_report(study.name, study.settings, study.state, book, load, answers, neurons)
 
 
-def write_report(study: Study, folder: Path | None = None, formats: Sequence[Format] = USUAL) -> list[Path]:
+def write_report(
+    study: Study,
+    folder: Path | None = None,
+    formats: Sequence[Format] = USUAL,
+    neurons: Collection[NeuronId] | None = None,
+    watch: Watch = SILENT,
+) -> list[Path]:
     """Write the report's files into `folder`, by default the study's own "report", and return their paths.
 
     The study may be open for reading only, and unfinished; no model, corpus or network is needed. Raises StorageError
-    when the folder cannot be written, InputError for figures without matplotlib.
+    when the folder cannot be written, InputError for figures without matplotlib, Interrupted where the watch does.
+
+    neurons: the report is about these alone; see `headtorch.core.study.subset`
     """
     place = folder or study.folder / "report"
-    files = contents(report_of(study), study.state, formats)
+    files = contents(report_of(study, neurons), only(study.state, neurons), formats, watch)
     for name, data in files.items():
         path = place / name
         with storage_errors(path.parent):

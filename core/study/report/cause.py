@@ -81,7 +81,7 @@ def effect_rows(state: StudyState, neuron: NeuronId) -> list[EffectRow]:
 def cause_section(report: Report) -> list[str]:
     """The section in Markdown; nothing where nothing was measured."""
     cause = report.cause
-    if not (cause.effects or cause.cooperation):
+    if not (cause.effects or cause.cooperation or cause.spectra):
         return []
     lines = ["## What heads really do"]
     if cause.effects:
@@ -96,6 +96,8 @@ def cause_section(report: Report) -> list[str]:
         ]
     for one in cause.cooperation:
         lines += _together(one)
+    for spectrum in cause.spectra:
+        lines += _spectrum(spectrum)
     return lines
 
 
@@ -147,7 +149,41 @@ def _together(found: Cooperation) -> list[str]:
         f"Heads of {found.neuron} taken away together, on {found.n} prompts: I = e(A) + e(B) − e(A and B). p is "
         "against random pairs of heads with the same effects, and is not adjusted.",
         table(["on", "heads", "I", "95 %", "p", "reading"], rows),
+        *_variety(found.variety),
     ]
+
+
+def _variety(seen: ContextVariety | None) -> list[str]:
+    if seen is None:
+        return []
+    return [
+        f"Different heads for different prompts: variety {number(seen.variety)} among the top {seen.top} of {seen.n} "
+        f"random places; selection by the sum alone makes it {with_interval(seen.null_mean, seen.null)}, "
+        f"p = {small(seen.p)}."
+    ]
+
+
+def _spectrum(found: Spectrum) -> list[str]:
+    """A row an activation bin, a column a head: effects against the activation."""
+    rows = [
+        [_bin(bin), number(bin.activation), str(bin.n), *(_mean(curve, place) for curve in found.curves)]
+        for place, bin in enumerate(found.bins)
+    ]
+    return [
+        f"Effects on {found.neuron} over all its activations ({found.replacement}): in each bin of the activation "
+        "the mean effect of a head [95 %].",
+        table(["bin", "mean activation", "prompts", *(str(curve.head) for curve in found.curves)], rows),
+    ]
+
+
+def _bin(bin: SpectrumBin) -> str:
+    if bin.low is None or bin.high is None:
+        return "most negative" if bin.strongest < 0 else "strongest"
+    return f"{number(bin.low)} to {number(bin.high)}"
+
+
+def _mean(curve: SpectrumCurve, place: int) -> str:
+    return with_interval(curve.activation[place], curve.activation_interval[place])
 
 
 def _pair(pair: PairSynergy) -> list[str]:

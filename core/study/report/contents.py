@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
@@ -22,11 +22,15 @@ from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import Arrays
 from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores
 from headtorch.core.study.notes import NoteBook
+from headtorch.core.study.rating_summary import RatingSummary, summarize
+from headtorch.core.study.ratings import AnyAnswer
 from headtorch.core.study.report.cause import Cause, cause_of
 from headtorch.core.study.report.cited import cited_prompts, examples, head_map, strongest_first
+from headtorch.core.study.report.method import BIBTEX, LIMITS, METHOD_NOTES, PAPER, formulas
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.rows import NeuronRow, summary_rows
 from headtorch.core.study.state import StudyState
+from headtorch.core.study.subset import notes_on, only
 from headtorch.core.version import version
 
 PROMPTS_SHOWN = 10  # a neuron
@@ -73,6 +77,11 @@ class Report(Record, frozen=True, kw_only=True):
     index: IndexReady | None = None
     finished: float | None = None  # seconds that the last run took
     cause: Cause = Cause(effects=[], agreement=[], cooperation=[], spectra=[])
+    people: RatingSummary | None = None  # what people made of the explanations; None: nobody answered
+    method: tuple[str, ...] = ()  # what the numbers mean
+    limits: tuple[str, ...] = ()
+    citation: str = ""  # of the method's paper, BibTeX
+    chosen: int | None = None  # of the study's neurons, where the report is about some only; None: all
 
 
 def build_report(
@@ -81,13 +90,18 @@ def build_report(
     state: StudyState,
     book: NoteBook | None = None,
     load: Callable[[str], Arrays] | None = None,
+    answers: Sequence[AnyAnswer] = (),
+    neurons: Collection[NeuronId] | None = None,
 ) -> Report:
     """The report of a study called `name`; a study that is not finished gives what is known so far.
 
     load: gives an artefact's arrays, for prompts shaded token by token; without it they are not
+    answers: of people who rated its explanations
+    neurons: the report is about these alone; what compares scores with one another stays about the whole study, for
+        neurons chosen by hand are no sample
     """
-    book = book or NoteBook()
-    scores = StudyScores(name, state)
+    book, whole, state = notes_on(book or NoteBook(), neurons), state, only(state, neurons)
+    scores = StudyScores(name, whole)
     scored = [
         score for found in state.next_token_neurons() for score in state.scores_of(found.neuron)
     ]  # the random baseline is compared, never a finding
@@ -117,7 +131,18 @@ def build_report(
         index=state.index,
         finished=state.finished.seconds if state.finished else None,
         cause=cause_of(state),
+        people=summarize(whole, answers) if answers else None,
+        method=(PAPER, *(f"{formula}: {meaning}." for formula, meaning in formulas(settings)), *METHOD_NOTES),
+        limits=LIMITS,
+        citation=BIBTEX,
+        chosen=None if neurons is None else len(state.neurons),
     )
+
+
+def other_notes(report: Report) -> list[str]:
+    """The subjects of notes that stand neither with the study, nor with a neuron, nor with a bookmark."""
+    told = {"study", *report.bookmarks, *(subject for part in report.neurons for subject in part.notes)}
+    return [subject for subject in report.notes if subject not in told]
 
 
 def _findings(state: StudyState, scores: list[Score]) -> list[Finding]:

@@ -50,7 +50,7 @@ def figures(report: Report) -> dict[str, bytes]:
     except ImportError:
         raise InputError(
             "Figures are drawn by matplotlib, which is not installed; pip install 'headtorch[figures]', "
-            "or leave figures out of --format."
+            "or leave figures out."
         ) from None
     found = {}
     with matplotlib.rc_context(STYLE), warnings.catch_warnings():

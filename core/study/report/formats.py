@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Literal, get_args
 
 from headtorch.core.errors import InputError
@@ -10,6 +10,7 @@ from headtorch.core.records import Record
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.json import to_json
 from headtorch.core.study.report.markdown import to_markdown
+from headtorch.core.study.report.people import RatingRow, rating_rows
 from headtorch.core.study.report.tables import to_csv, to_parquet
 from headtorch.core.study.rows import (
     AblationRow,
@@ -24,6 +25,7 @@ from headtorch.core.study.rows import (
     summary_rows,
 )
 from headtorch.core.study.state import StudyState
+from headtorch.core.watch import SILENT, Watch
 
 Format = Literal["html", "md", "json", "csv", "parquet", "figures"]
 FORMATS: tuple[Format, ...] = get_args(Format)
@@ -41,10 +43,12 @@ def parse_formats(text: str) -> list[Format]:
     return chosen
 
 
-def contents(report: Report, state: StudyState, formats: Iterable[Format]) -> dict[str, bytes]:
+def contents(report: Report, state: StudyState, formats: Collection[Format], watch: Watch = SILENT) -> dict[str, bytes]:
     """The files of these formats, by their path inside the report's folder. Raises InputError without matplotlib."""
     found: dict[str, bytes] = {}
-    for name in formats:
+    for at, name in enumerate(formats):
+        watch.checkpoint()
+        watch.progress(name, at, len(formats), "formats")
         found.update(_WRITERS[name](report, state))
     return found
 
@@ -64,11 +68,18 @@ def _json(report: Report, state: StudyState) -> Mapping[str, bytes]:
 
 
 def _csv(report: Report, state: StudyState) -> Mapping[str, bytes]:
-    return {f"{name}.csv": to_csv(kind, rows(state)).encode() for name, (kind, rows) in _TABLES.items()}
+    return {f"{name}.csv": to_csv(kind, rows).encode() for name, kind, rows in _tables(report, state)}
 
 
 def _parquet(report: Report, state: StudyState) -> Mapping[str, bytes]:
-    return {f"{name}.parquet": to_parquet(kind, rows(state)) for name, (kind, rows) in _TABLES.items()}
+    return {f"{name}.parquet": to_parquet(kind, rows) for name, kind, rows in _tables(report, state)}
+
+
+def _tables(report: Report, state: StudyState) -> Iterator[tuple[str, type[Record], list[Record]]]:
+    for name, (kind, rows) in _TABLES.items():
+        yield name, kind, rows(state)
+    if report.people is not None:
+        yield "ratings", RatingRow, [*rating_rows(report.people)]
 
 
 def _figures(report: Report, state: StudyState) -> Mapping[str, bytes]:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headtorch.core.events import BaselineCompared
 from headtorch.core.records import Explanation, GroupMean, Interval
 from headtorch.core.settings import Settings, changed_settings
+from headtorch.core.study.bars import AXIS, bars
 from headtorch.core.study.report.cause import cause_section
-from headtorch.core.study.report.contents import Finding, Report
+from headtorch.core.study.report.contents import Finding, Report, other_notes
 from headtorch.core.study.report.escape import escaped, escaped_token
-from headtorch.core.study.report.method import METHOD_NOTES
+from headtorch.core.study.report.method import LIMITS, METHOD_NOTES, PAPER, formulas
 from headtorch.core.study.report.models import explainers_compared, language_models
 from headtorch.core.study.report.neurons import neuron_section
-from headtorch.core.study.report.phrases import delta_log_p, number, small, table, with_interval
+from headtorch.core.study.report.people import people
+from headtorch.core.study.report.phrases import ABOUT_SOME, delta_log_p, number, small, table, with_interval
+from headtorch.core.study.report.provenance import provenance
 from headtorch.core.study.rows import NeuronRow
 
 
@@ -22,19 +24,20 @@ def to_markdown(report: Report) -> str:
     lines = [
         f"# Study {escaped(report.study)}",
         *_unfinished(report),
+        *_chosen(report),
         *_question(report),
         *_findings(report),
         *_summary(report),
-        *_baseline(report.baseline),
+        *_baseline(report),
         *explainers_compared(report.explainers),
+        *people(report.people),
         *language_models(report),
         *cause_section(report),
         *_warnings(report),
         "## The neurons",
         *(line for part in report.neurons for line in neuron_section(part, report)),
-        "## What the numbers mean",
-        *METHOD_NOTES,
-        *_versions(report),
+        *_method(report),
+        *provenance(report),
     ]
     return "\n\n".join(lines) + "\n"
 
@@ -45,6 +48,13 @@ def _unfinished(report: Report) -> list[str]:
     return [
         f"This study is not finished: {escaped(', '.join(report.unfinished))}. What follows is what is known so far."
     ]
+
+
+def _chosen(report: Report) -> list[str]:
+    if report.chosen is None:
+        return []
+    names = ", ".join(str(part.found.neuron) for part in report.neurons)
+    return [f"{ABOUT_SOME} {names}."]
 
 
 def _question(report: Report) -> list[str]:
@@ -105,7 +115,23 @@ def _findings(report: Report) -> list[str]:
             "Explained heads that are not scorable, because all scoring prompts fell into one class: "
             f"{report.not_scorable}."
         )
+    return [*lines, *_marked(report)]
+
+
+def _marked(report: Report) -> list[str]:
+    """Bookmarks with their notes, and notes on what no section is about."""
+    lines = []
+    if report.bookmarks:
+        marks = [f"- ★ {escaped(mark)}{_note(report, mark)}" for mark in report.bookmarks]
+        lines += ["Bookmarks:", "\n".join(marks)]
+    if others := other_notes(report):
+        lines += ["Other notes:", "\n".join(f"- {escaped(about)}{_note(report, about)}" for about in others)]
     return lines
+
+
+def _note(report: Report, subject: str) -> str:
+    note = report.notes.get(subject)
+    return f": {escaped(note)}" if note else ""
 
 
 def _finding(finding: Finding) -> list[str]:
@@ -165,8 +191,8 @@ def _best(row: NeuronRow) -> str:
     return f"{best}, n = {row.best_n_active} + {row.best_n_inactive}{_lower(row.best_lower or 0)}"
 
 
-def _baseline(comparisons: Sequence[BaselineCompared]) -> list[str]:
-    if not comparisons:
+def _baseline(report: Report) -> list[str]:
+    if not report.baseline:
         return []
 
     def group(scores: GroupMean) -> str:
@@ -176,13 +202,22 @@ def _baseline(comparisons: Sequence[BaselineCompared]) -> list[str]:
         return f"{with_interval(scores.mean, scores.interval)} (median {number(scores.median)}, {n})"
 
     lines = ["## Against random neurons"]
-    for seen in comparisons:
+    for seen in report.baseline:
         lines.append(
             f"Explainer {escaped(seen.explainer)}: mean E of next-token neurons {group(seen.next_token)}; of random "
             f"neurons from the same layers {group(seen.random)}; "
             f"difference {with_interval(seen.difference, seen.interval)}."
         )
+        lines += _distributions([one.values for one in report.groups if one.explainer == seen.explainer])
     return lines
+
+
+def _distributions(groups: Sequence[Sequence[float]]) -> list[str]:
+    """Next-token and random neurons, as they stand in `Report.groups`."""
+    if len(groups) != 2 or not all(groups):
+        return []
+    first, second = bars(*groups)
+    return [f"```\nnext-token  {first.rstrip()}\nrandom      {second.rstrip()}\n         E  {AXIS}\n```"]
 
 
 def _warnings(report: Report) -> list[str]:
@@ -194,7 +229,12 @@ def _warnings(report: Report) -> list[str]:
     return ["## Warnings", "\n".join(told)]
 
 
-def _versions(report: Report) -> list[str]:
-    written = ", ".join(escaped(f"{name} {number}") for name, number in report.versions.items())
-    spent = ", ".join(f"{escaped(stage)} {seconds:.1f} s" for stage, seconds in report.seconds.items())
-    return ["## Versions and time", f"Written with {written}.", *([f"Time: {spent}."] if spent else [])]
+def _method(report: Report) -> list[str]:
+    return [
+        "## Method, in short",
+        escaped(PAPER),
+        table(["quantity", "meaning"], [list(map(escaped, row)) for row in formulas(report.settings)]),
+        *METHOD_NOTES,
+        "## Limits",
+        "\n".join(f"- {limit}" for limit in LIMITS),
+    ]

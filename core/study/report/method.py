@@ -2,14 +2,57 @@
 
 from __future__ import annotations
 
+from headtorch.core.settings import Settings
+
+PAPER = (
+    "The method is that of Neo, Cohen and Barez, Interpreting Context Look-ups in Transformers (arXiv 2402.15055). "
+    "A neuron n of layer l fires at position p of a prompt, after which the token t is predicted. w_in and w_out are "
+    "its weights into and out of the residual stream, σ the scale of the norm that it reads through, o_h the output of "
+    "head h at p, u_t the token's unembedding, centred and with the final norm's gain."
+)
+
+
+def formulas(settings: Settings) -> list[tuple[str, str]]:
+    """The quantities of a report, each with what it means. A sign's index stands behind _, in braces if it is long."""
+    rule = "" if settings.activity == "baseline" else f" (this study uses the rule “{settings.activity}” instead)"
+    return [
+        (
+            "c(n, t) = ⟨w_out, u_t⟩",
+            "congruence: how strongly the neuron writes the token; z is c in standard deviations over the vocabulary. "
+            "A congruent neuron need not predict its token, so that is measured on the corpus",
+        ),
+        (
+            "A(h) = ⟨o_h, w_in⟩ ∕ σ",
+            "what head h adds to the pre-activation; over heads, embedding, position, earlier MLPs and biases it sums "
+            "to the whole",
+        ),
+        (
+            "A(h) = Σ_s a_{p,s} ⟨v_s W_O, w_in⟩ ∕ σ",
+            "the same, token by token: a_{p,s} is the attention to token s. A token's share is its term against all "
+            "of them, in size",
+        ),
+        (
+            "β(h) = Cov(A(h), pre) ∕ Var(pre)",
+            "the head's share of what makes the neuron vary on random text; over all parts it sums to 1",
+        ),
+        (
+            "s·(A(h) − Ā(h)) > 2 sd(h)",
+            "active: beyond its own mean on random text by two standard deviations, s being the sign of the "
+            f"activation{rule}",
+        ),
+        ("E = (TPR + TNR) ∕ 2", "head explanation score on unseen documents; 0.5 is chance"),
+        ("Δ log p = log p(t | replaced) − log p(t)", "effect of an ablation; negative where the head helps the token"),
+        (
+            "effect(h) = a − a(h replaced)",
+            "on the neuron's activation a, everything between head and neuron computed again; positive where the head "
+            "lights the neuron",
+        ),
+        ("I(A, B) = e(A) + e(B) − e(A, B)", "above 0 two heads need each other, below 0 they stand in for each other"),
+    ]
+
+
 METHOD_NOTES = (
-    "The method is that of Neo, Cohen and Barez, *Interpreting Context Look-ups in Transformers* (arXiv 2402.15055).",
-    "Congruence c is the inner product of a neuron's output weights with the unembedding of a token; z is c in "
-    "standard deviations over the vocabulary. A congruent neuron need not predict its token, so that is measured "
-    "on the corpus.",
-    "A(h) is the part of the neuron's pre-activation that head h adds where the neuron fires. With embeddings, "
-    "earlier MLPs and biases the parts add up to the pre-activation. It is a sum of what arrived, not the effect "
-    "of a change: the ablation is that. β is the head's share of what makes the neuron vary on random text.",
+    "A(h) is a part of a sum, of what arrived; it is not the effect of a change: effects and ablations are that.",
     "A head counts as active on a prompt by the activity rule of the settings, by default when A(h) lies more "
     "than two standard deviations beyond its own mean on random text. Prompts are chosen for a large activation, "
     "which makes heads look more like alternatives to one another than they are.",

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-from headtorch.core.records import Prompt, Score
+from headtorch.core.records import Prompt
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.escape import escaped, escaped_token
+from headtorch.core.study.report.explained import ablated, explained_head
+from headtorch.core.study.report.marked import lit_text
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
-from headtorch.core.study.report.phrases import delta_log_p, number, percent, small, table, with_interval
+from headtorch.core.study.report.phrases import number, percent, small, table, with_interval
+from headtorch.core.study.report.selected import in_full, in_rows
 
-PROMPT_TOKENS = 60  # shown of one prompt, counted back from where the neuron fires
+TENTH = 0.05  # of the largest contribution: less is not drawn
 
 
 def neuron_section(part: NeuronPart, report: Report) -> list[str]:
@@ -19,14 +20,18 @@ def neuron_section(part: NeuronPart, report: Report) -> list[str]:
     sign = ", firing negatively" if found.sign < 0 else ""
     glitch = "; the token's unembedding norm is an outlier" if found.glitch else ""
     about = "A member of the random baseline. " if found.random else ""
+    marked = "★ Bookmarked. " if str(found.neuron) in report.bookmarks else ""
     return [
         f"### {found.neuron} → “{escaped_token(found.token)}”",
-        f"{about}Congruence c = {number(found.congruence)}, cosine {number(found.cosine)}, "
+        f"{about}{marked}Congruence c = {number(found.congruence)}, cosine {number(found.cosine)}, "
         f"z = {number(found.z, 1)}, rank {found.rank} of the token, kind {found.kind}{sign}{glitch}.",
         *_validity(part),
         *_prompts(part),
         *_heads(part),
-        *(line for head in part.heads for line in _explained(head, report)),
+        *_map(part),
+        *(line for head in in_full(part, report) for line in explained_head(head, part, report)),
+        *_others(part, report),
+        *(ablated(done) for head in part.heads for done in head.ablations),
         *(f"Note on {escaped(subject)}: {escaped(note)}" for subject, note in part.notes.items()),
     ]
 
@@ -48,21 +53,17 @@ def _validity(part: NeuronPart) -> list[str]:
 def _prompts(part: NeuronPart) -> list[str]:
     if not part.prompts:
         return ["No prompts."]
+    cited = {prompt.index: prompt for prompt in part.cited}
     rows = [
-        [number(prompt.activation), prompt.half, escaped(prompt.title), _context(prompt), _next(prompt)]
-        for prompt in part.prompts
+        [number(prompt.activation), prompt.half, escaped(prompt.title), lit_text(cited[index]), _next(prompt)]
+        for prompt, index in zip(part.prompts, part.strongest, strict=True)
     ]
+    lit = "; it is at least 45 % as active on those in ‹ ›" if any(prompt.lit for prompt in part.cited) else ""
     return [
         f"The strongest {len(part.prompts)} of {part.prompts_in_all} prompts "
-        f"({part.near_duplicates_dropped} near-copies dropped); the neuron fires on the token in ⟦ ⟧.",
+        f"({part.near_duplicates_dropped} near-copies dropped); the neuron fires on the token in ⟦ ⟧{lit}.",
         table(["activation", "half", "document", "kept text", "next"], rows),
     ]
-
-
-def _context(prompt: Prompt) -> str:
-    before, firing = prompt.document_tokens[:-1], prompt.document_tokens[-1:]
-    cut = "…" if len(before) >= PROMPT_TOKENS else ""
-    return f"{cut}{escaped(''.join(before[-PROMPT_TOKENS + 1 :]))}⟦{escaped(''.join(firing))}⟧"
 
 
 def _next(prompt: Prompt) -> str:
@@ -95,6 +96,47 @@ def _heads(part: NeuronPart) -> list[str]:
     return lines
 
 
+def _others(part: NeuronPart, report: Report) -> list[str]:
+    others, count = in_rows(part, report)
+    if not others:
+        return []
+    left = count - len(others)
+    rest = f"; {left} others stand in the tables and the JSON of this report" if left else ""
+    rows = [
+        [str(head.head), number(head.summary.mean_direct if head.summary else None, 3),
+         with_interval(score.e, score.interval) if score else "–",
+         f"{score.n_active} + {score.n_inactive}" if score else "–", escaped(head.explanations[0].text)]
+        for head, score in others
+    ]  # fmt: skip
+    return [
+        f"{count} more explained heads, the highest lower bound of E first{rest}.",
+        table(["head", "mean A(h)", "E [95 %]", "n", "active when"], rows),
+    ]
+
+
+def _map(part: NeuronPart) -> list[str]:
+    """[layer][head] in tenths of the largest contribution, as lines of fixed width."""
+    largest = max((abs(value) for row in part.map for value in row if value is not None), default=0.0)
+    if part.found.random or not largest:
+        return []
+    width = max(len(f"H{len(part.map[0]) - 1}"), 3) + 1
+    names = "".join(f"H{head}".rjust(width) for head in range(len(part.map[0])))
+    rows = [
+        f"L{layer}".ljust(4) + "".join(_tenths(value, largest).rjust(width) for value in row)
+        for layer, row in enumerate(part.map)
+    ]
+    return [
+        f"The map of its heads: mean contribution in tenths of the largest, {number(largest, 3)}.",
+        "\n".join(["```", f"    {names}", *rows, "```"]),
+    ]
+
+
+def _tenths(value: float | None, largest: float) -> str:
+    if value is None:
+        return ""
+    return "·" if abs(value) < TENTH * largest else f"{10 * value / largest:+.0f}".replace("-", "−")
+
+
 def _lower(part: NeuronPart) -> str:
     if not part.lower_prompts:
         return ""
@@ -109,37 +151,3 @@ def _baseline_of(head: HeadPart) -> str:
     if head.summary is None or head.summary.baseline_mean is None:
         return "–"
     return f"{number(head.summary.baseline_mean, 3)} ± {number(head.summary.baseline_sd, 3)}"
-
-
-def _explained(head: HeadPart, report: Report) -> Iterator[str]:
-    scores = {score.explainer: score for score in head.scores}
-    for said in head.explanations:
-        score = scores.get(said.explainer)
-        verdict = _verdict(score, report.tests.get(score.explainer)) if score else "Not scored."
-        train = said.train_balanced_accuracy
-        fitted = f" On the prompts it was made from: {number(train)}." if train is not None else ""
-        yield f"**{head.head}** is active when: {escaped(said.text)} ({escaped(said.explainer)}). {verdict}{fitted}"
-    for done in head.ablations:
-        yield (
-            f"{head.head} replaced ({done.replacement}, {done.position} position): Δ log p {delta_log_p(done)}; "
-            f"Δ activation {number(done.active.delta_activation)} on active, "
-            f"{number(done.inactive.delta_activation)} on inactive prompts"
-            f"{f'; {done.lower} of the prompts are from lower activation bins' if done.lower else ''}."
-        )
-
-
-def _verdict(score: Score, tests: int | None) -> str:
-    lower = f", {score.lower} of them from lower activation bins" if score.lower else ""
-    n = f"n = {score.n_active} active + {score.n_inactive} inactive{lower}"
-    aside = f", {score.unusable} unusable answers" if score.unusable else ""
-    if score.e is None:
-        return f"Not scorable ({n}{aside})."
-    family = f" over {tests} tests" if tests is not None else ""
-    controls = "; ".join(f"{escaped(seen.name)} {number(seen.e)} (n = {seen.n})" for seen in score.controls)
-    return (
-        f"E = {with_interval(score.e, score.interval)}, {n}{aside}; "
-        f"right on {score.true_active} of {score.n_active} active and {score.true_inactive} of {score.n_inactive} "
-        f"inactive; F1 {number(score.f1)}, MCC {number(score.mcc)}, p = {small(score.p)}, "
-        f"q = {small(score.q)}{family}; {score.dropped} near-copies dropped"
-        f"{f'; controls: {controls}' if controls else ''}."
-    )

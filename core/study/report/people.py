@@ -2,10 +2,71 @@
 
 from __future__ import annotations
 
-from headtorch.core.records import Interval
-from headtorch.core.study.rating_summary import Mean, RatingSummary
+from headtorch.core.records import Explanation, Interval, Record
+from headtorch.core.study.rating_summary import HumanScore, Mean, RatingSummary
 from headtorch.core.study.report.escape import escaped
-from headtorch.core.study.report.phrases import table
+from headtorch.core.study.report.phrases import number, table, with_interval
+
+
+class RatingRow(Record, frozen=True, kw_only=True):
+    """What one person made of one explanation, as a row of a table."""
+
+    rater: str
+    neuron: str
+    head: str
+    explainer: str
+    rating: int | None  # 1 to 5
+    e: float | None
+    low: float | None
+    high: float | None
+    n_active: int
+    n_inactive: int
+    true_active: int
+    true_inactive: int
+    cannot_say: int
+    judge_e: float | None
+
+
+def rating_rows(summary: RatingSummary | None) -> list[RatingRow]:
+    """One row a person and explanation."""
+    return [
+        RatingRow(
+            rater=one.rater,
+            neuron=str(one.neuron),
+            head=str(one.head),
+            explainer=one.explainer,
+            rating=one.rating,
+            e=one.e,
+            low=one.interval.low if one.interval else None,
+            high=one.interval.high if one.interval else None,
+            n_active=one.n_active,
+            n_inactive=one.n_inactive,
+            true_active=one.true_active,
+            true_inactive=one.true_inactive,
+            cannot_say=one.cannot_say,
+            judge_e=one.judge_e,
+        )
+        for one in (summary.scores if summary is not None else [])
+    ]
+
+
+def human_scores(summary: RatingSummary | None, said: Explanation) -> list[HumanScore]:
+    """What people made of this explanation."""
+    if summary is None:
+        return []
+    key = said.neuron, said.head, said.explainer
+    return [one for one in summary.scores if (one.neuron, one.head, one.explainer) == key]
+
+
+def said_by_people(one: HumanScore) -> str:
+    """A sentence of Markdown on what one person made of an explanation."""
+    told = []
+    if one.rating is not None:
+        told.append(f"rates it {one.rating} of 5")
+    if one.n_active + one.n_inactive:
+        aside = f", {one.cannot_say} cannot say" if one.cannot_say else ""
+        told.append(f"has E = {with_interval(one.e, one.interval)} on n = {one.n_active} + {one.n_inactive}{aside}")
+    return f"{escaped(one.rater)} {' and '.join(told)}."
 
 
 def people(summary: RatingSummary | None) -> list[str]:
@@ -27,27 +88,26 @@ def people(summary: RatingSummary | None) -> list[str]:
     if summary.agreements:
         lines.append("Agreement on the same prompts (Cohen's κ; heads resampled for the interval):")
         rows = [
-            [escaped(one.first), escaped(one.second), _number(one.agreement.kappa), _between(one.agreement.interval),
-             _number(one.agreement.agreed), str(one.agreement.n), str(one.agreement.left_out)]
+            [escaped(one.first), escaped(one.second), number(one.agreement.kappa), _between(one.agreement.interval),
+             number(one.agreement.agreed), str(one.agreement.n), str(one.agreement.left_out)]
             for one in summary.agreements
         ]  # fmt: skip
         lines.append(table(["first", "second", "κ", "95 %", "same answer", "n", "left out"], rows))
-    for rank in summary.ranks:
-        if rank.agreement.spearman is not None:
-            lines.append(
-                f"Ratings of {escaped(rank.rater)} against {rank.against}: Spearman {rank.agreement.spearman:.2f} over "
-                f"{rank.agreement.n} explanations."
-            )
+    ranks = [
+        [escaped(rank.rater), rank.of, escaped(rank.against), number(rank.agreement.spearman), str(rank.agreement.n)]
+        for rank in summary.ranks
+    ]
+    if ranks:
+        lines += [
+            "Do they rank explanations alike?",
+            table(["rater", "by", "against", "Spearman", "explanations"], ranks),
+        ]
     return lines
 
 
 def _mean(one: Mean) -> list[str]:
-    numbers = [_number(one.mean), _between(one.interval), str(one.heads), str(one.neurons)]
+    numbers = [number(one.mean), _between(one.interval), str(one.heads), str(one.neurons)]
     return [escaped(one.rater), escaped(one.explainer), *numbers]
-
-
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.2f}"
 
 
 def _between(interval: Interval | None) -> str:

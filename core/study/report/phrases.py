@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.records import Interval
 
+ABOUT_SOME = (
+    "This report is about some of the study's neurons, chosen by hand. Comparisons of scores, with random neurons too, are "
+    "those of the whole study, and q was adjusted over all of its heads. The neurons here:"
+)
+
 
 def number(value: float | None, digits: int = 2) -> str:
     """With fixed digits after the point."""

@@ -292,9 +292,20 @@ def test_ratings_stand_beside_e_by_their_ranks(state: StudyState) -> None:
     found = summarize(state, answers)
     ratings = {answer.key: answer.rating for answer in answers if isinstance(answer, ExplanationRated)}
     expected = stats.spearmanr(list(ratings.values()), [state.scores[key].e for key in ratings]).statistic
-    by_name = {one.against: one.agreement for one in found.ranks}
-    assert (by_name["E"].n, by_name["E"].spearman) == (12, pytest.approx(expected))
-    assert by_name["human E"].n == 12
+    by_name = {(one.of, one.against): one.agreement for one in found.ranks}
+    assert (by_name["rating", "E"].n, by_name["rating", "E"].spearman) == (12, pytest.approx(expected))
+    assert by_name["rating", "human E"].n == 12
+
+
+def test_ranks_are_told_by_judge_where_several_judged(state: StudyState) -> None:
+    answers = answered(state, "ada", 5)
+    found = summarize(state, answers)
+    own = {(one.neuron, one.head, one.explainer): one.e for one in found.scores}
+    for judge in ("rule", "llm:judge"):
+        keys = [key for key, judgement in state.judgements.items() if judgement.judge == judge]
+        both = [(own[key], state.scores[key].e) for key in keys if own.get(key) is not None]
+        [rank] = [one.agreement for one in found.ranks if (one.of, one.against) == ("human E", f"E by {judge}")]
+        assert (rank.n, rank.spearman) == (len(both), pytest.approx(stats.spearmanr(both).statistic))
 
 
 def test_the_report_has_a_section_where_somebody_answered(state: StudyState) -> None:

@@ -87,7 +87,9 @@ def test_hostile_text_leaves_the_report_a_plain_document(report: Report, hostile
     assert hostile not in markdown
     assert set(leaves(markdown)) <= PLAIN
     blocks = {block.type for block in READER.parse(markdown)}
-    assert not blocks & {"html_block", "fence", "code_block", "blockquote_open", "hr"}
+    assert not blocks & {"html_block", "code_block", "blockquote_open", "hr"}
+    drawn = [block.content for block in READER.parse(markdown) if block.type == "fence"]
+    assert not [text for text in drawn if "[/INST]" in text], "a map of heads and the BibTeX entry, nothing else"
     assert all(visible(line) == line for line in markdown.split("\n"))
     whole = " ".join(shown(markdown))
     assert whole.count(visible(hostile)) >= 4, "study, prompt title, explanation, warning"
@@ -103,7 +105,7 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header(report: Report) ->
         if block.type == "tr_close":
             width = width or row
             assert row == width
-    assert tables == 4, "findings, summary, prompts and heads of the one neuron that has them"
+    assert tables == 7, "findings, summary, prompts and heads of the one neuron that has them, formulas, provenance"
     lines = [line for line in to_markdown(report).split("\n") if line.startswith("|")]
     assert all(line.endswith("|") for line in lines)
 
@@ -162,7 +164,7 @@ def test_a_neuron_shows_validity_prompts_with_the_firing_token_and_heads(report:
     text = " ".join(shown(section(to_markdown(report), "### L3.N412")))
     assert "Congruence c = 3.25" in text and "z = 10.8" in text
     assert "P(next = t | fires) = 0.88 on its top 64 places against 0.001 in the corpus (lift 875.0)" in text
-    assert "of the⟦ United⟧ ·States" in text
+    assert "of the ⟦United⟧ ·States" in text
     assert text.index("4.00") < text.index("2.00"), "the strongest prompt first"
     assert "L2.H1 1.500 0.125 0.250 ± 0.500 50 %" in text
     assert "add up to the pre-activation to 3e-07 of Σ|parts|" in text
@@ -225,7 +227,7 @@ def test_two_explainers_are_compared_on_the_heads_that_both_explain(
     assert "Cliff's delta over the pairs +1.00" in shown(text)[0].replace("’", "'")
     assert hostile not in markdown and set(leaves(markdown)) <= PLAIN
     fences = [block.content for block in READER.parse(markdown) if block.type == "fence"]
-    assert len(fences) == 1 and fences[0].count("█") == 2
+    assert [fence.count("█") for fence in fences if "chance" in fence] == [2]
 
 
 def test_without_a_language_model_the_report_does_not_speak_of_one(report: Report) -> None:
@@ -254,7 +256,15 @@ def test_notes_stand_with_what_they_are_about(asked: Settings, events: list[AnyE
     markdown = to_markdown(build_report("trial", asked, fold(events), book))
     assert "Note: for the paper" in section(markdown, "## The question")
     assert "Note on L3.N412 L2.H1: see *Fig. 2*" in shown(section(markdown, "### L3.N412"))
-    assert "another neuron" not in markdown
+    assert "L3.N41: another neuron" in shown(section(markdown, "## Findings")), "told, but not as one of L3.N412"
+
+
+def test_bookmarks_are_told_with_their_notes(asked: Settings, events: list[AnyEvent]) -> None:
+    book = NoteBook(notes={"L3.N412": "the *best*"}, bookmarks=("L3.N412", "L2.H1"))
+    markdown = to_markdown(build_report("trial", asked, fold(events), book))
+    findings = shown(section(markdown, "## Findings"))
+    assert "★ L3.N412: the *best*" in findings and "★ L2.H1" in findings
+    assert "★ Bookmarked." in section(markdown, "### L3.N412")
 
 
 def test_the_json_reads_back_to_the_report_it_was_made_from(report: Report) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 from collections.abc import Sequence
 from functools import cache
 from pathlib import Path
@@ -11,19 +12,23 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
-from headtorch.core.records import Record
 from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.report import phrases
-from headtorch.core.study.report.contents import Report
+from headtorch.core.study.report.contents import Report, other_notes
 from headtorch.core.study.report.html.causes import causes_by_neuron
 from headtorch.core.study.report.html.charts import dot_rows, forest
-from headtorch.core.study.report.html.heatmap import contribution_bar, heat_map
+from headtorch.core.study.report.html.compact import compact
+from headtorch.core.study.report.html.heatmap import contribution_bar, heat_map, map_frames
 from headtorch.core.study.report.html.kwic import activation_line, head_line
-from headtorch.core.study.report.method import BIBTEX, LIMITS, METHOD_NOTES
+from headtorch.core.study.report.method import BIBTEX, LIMITS, METHOD_NOTES, formulas
 from headtorch.core.study.report.parts import CitedPrompt, HeadPart
+from headtorch.core.study.report.people import human_scores
+from headtorch.core.study.report.provenance import computed_on, setting
+from headtorch.core.study.report.selected import in_full, in_rows
 from headtorch.core.text import visible, visible_token
 
 _SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+_SIGN = re.compile(r"(?<![\w&])([A-Za-zĀ-ω])(?:_(\w+|\{[^}]*\}))?(?![\w;])")
 HEADS_LISTED = 8
 TEMPLATES = Path(__file__).parents[1] / "templates"
 
@@ -37,10 +42,11 @@ def to_html(report: Report) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
-        method_notes=METHOD_NOTES[3:],  # what the first ones say stands with the formulas
+        method_notes=METHOD_NOTES,
         limits=LIMITS,
         bibtex=escape(BIBTEX),
         causes=causes_by_neuron(report.cause),
+        about_some=phrases.ABOUT_SOME,
         own_settings=set(changed_settings(Settings(), report.settings)),
     )
 
@@ -62,7 +68,10 @@ def _environment() -> Environment:
         signed=_signed,
         token=visible_token,
         seconds=_seconds,
-        setting=_setting,
+        setting=setting,
+        formula=_formula,
+        indexed=_indexed,
+        compact=compact,
     )
     made.globals.update(
         forest=forest,
@@ -71,8 +80,15 @@ def _environment() -> Environment:
         contribution_bar=contribution_bar,
         activation_line=activation_line,
         head_line=head_line,
+        map_frames=map_frames,
+        human_scores=human_scores,
+        other_notes=other_notes,
+        computed_on=computed_on,
+        formulas=formulas,
         by_index=_by_index,
         heads_listed=_heads_listed,
+        in_full=in_full,
+        in_rows=in_rows,
     )
     return made
 
@@ -86,17 +102,25 @@ def _by_index(prompts: Sequence[CitedPrompt]) -> dict[int, CitedPrompt]:
     return {prompt.index: prompt for prompt in prompts}
 
 
-def _heads_listed(heads: Sequence[HeadPart]) -> list[HeadPart]:
-    """The strongest and those explained: what stands beside the map."""
+def _heads_listed(heads: Sequence[HeadPart], told: Sequence[HeadPart]) -> list[HeadPart]:
+    """The strongest and those told in full: what stands beside the map."""
     known = [head for head in heads if head.summary is not None]
-    return [head for place, head in enumerate(known) if place < HEADS_LISTED or head.explanations]
+    return [head for place, head in enumerate(known) if place < HEADS_LISTED or head in told]
 
 
-def _setting(value: object) -> str:
-    if isinstance(value, Record):
-        fields = ((name, getattr(value, name)) for name in value.__struct_fields__)
-        return ", ".join(f"{name} = {_setting(one)}" for name, one in fields)
-    return repr(value)
+def _formula(text: str) -> Markup:
+    """Signs of one letter slanted, what stands behind _ as their index."""
+    return Markup(_SIGN.sub(_sign, str(escape(visible(text)))))
+
+
+def _indexed(text: str) -> Markup:
+    """Prose, in which only signs with an index are set as signs."""
+    return Markup(_SIGN.sub(lambda found: _sign(found) if found[2] else found[0], str(escape(visible(text)))))
+
+
+def _sign(found: re.Match[str]) -> str:
+    sign = found[1] if found[1] in "ΣΔ" else f"<var>{found[1]}</var>"
+    return f"{sign}<sub>{found[2].strip('{}')}</sub>" if found[2] else sign
 
 
 def _source(name: str) -> str:

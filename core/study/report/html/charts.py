@@ -17,9 +17,9 @@ STACK = 84.0  # height that the fullest bin may take
 class Forest(Record, frozen=True, kw_only=True):
     """One E on its axis, in pixels."""
 
-    e: float | None
-    low: float | None
-    high: float | None
+    e: int | None
+    low: int | None
+    high: int | None
     controls: str  # a tick for each, as one path
 
 
@@ -53,14 +53,14 @@ class DotPlot(Record, frozen=True, kw_only=True):
 def forest(e: float | None, interval: Interval | None, controls: Sequence[float | None] = ()) -> Forest:
     """Positions on an axis FOREST_WIDTH wide."""
 
-    def at(value: float) -> float:
-        return round(FOREST_EDGE + value * (FOREST_WIDTH - 2 * FOREST_EDGE), 1)
+    def at(value: float) -> int:
+        return round(FOREST_EDGE + value * (FOREST_WIDTH - 2 * FOREST_EDGE))
 
     return Forest(
         e=None if e is None else at(e),
         low=None if interval is None else at(interval.low),
         high=None if interval is None else at(interval.high),
-        controls="".join(f"M{at(value)} 4v10" for value in controls if value is not None),
+        controls="".join(f"M{x} 4v10" for x in dict.fromkeys(at(value) for value in controls if value is not None)),
     )
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 
 from headtorch.core.records import HeadId, Record
+from headtorch.core.study.report.parts import NeuronPart
 
 STEPS = (0.08, 0.25, 0.5, 0.75)  # of the largest contribution in size, from which on a cell is a step further
 WIDTH = 520  # of the cells, at most
@@ -28,55 +30,61 @@ class CellNumber(Record, frozen=True):
     strong: bool
 
 
-class HeatMap(Record, frozen=True, kw_only=True):
+class Frame(Record, frozen=True, kw_only=True):
     """Geometry in pixels: cells of `width` × `height`, layer 0 on top, heads from left to right."""
 
     layers: int
     heads: int
     width: int
     height: int
+    every: int  # n-th layer and head has its name at the edge
+
+    @property
+    def name(self) -> str:
+        """Tells frames of one page apart."""
+        return f"frame{self.layers}x{self.heads}"
+
+
+class HeatMap(Record, frozen=True, kw_only=True):
+    """What is drawn into a frame; paths of cells are in units of a cell, from the middle of its left edge."""
+
+    frame: Frame
     cells: list[Cells]
     numbers: list[CellNumber]
     negative: str  # a stroke in every negative cell: colour is never alone
-    outlined: str  # the explained heads
+    outlined: str  # the explained heads, in pixels
     largest: float
-    every: int  # n-th layer and head has its name at the edge
+
+
+def map_frames(parts: Sequence[NeuronPart]) -> list[Frame]:
+    """The frames of all maps, each once: a page holds them once, and its maps refer to them."""
+    return list(dict.fromkeys(_frame(part.map) for part in parts if part.map and not part.found.random))
 
 
 def heat_map(contributions: Sequence[Sequence[float | None]], explained: Sequence[HeadId]) -> HeatMap | None:
     """The map of a neuron; None where nothing is known, or no head gives anything."""
-    values = {
-        (layer, head): value
-        for layer, row in enumerate(contributions)
-        for head, value in enumerate(row)
-        if value is not None
-    }
-    largest = max(map(abs, values.values()), default=0.0)
+    largest = max((abs(value) for row in contributions for value in row if value is not None), default=0.0)
     if not largest:
         return None
-    heads = max(len(row) for row in contributions)
-    width = max(6, min(54, WIDTH // heads))
-    height = max(6, min(26, round(width * 0.7)))
+    frame = _frame(contributions)
     paths: dict[str, list[str]] = {}
     numbers, strokes = [], []
-    for (layer, head), value in values.items():
-        step = sum(abs(value) / largest >= edge for edge in STEPS)
-        if not step:
-            continue
-        name = f"{'p' if value > 0 else 'n'}{step}"
-        paths.setdefault(name, []).append(f"M{head} {layer}h1v1h-1z")
-        if width >= LABELLED_WIDTH and abs(value) >= NUMBER_FROM * largest:
-            text = f"{value:.2f}".replace("-", "−") if largest < 10 else f"{value:.0f}".replace("-", "−")
-            numbers.append(
-                CellNumber(round((head + 0.5) * width), round((layer + 0.5) * height + 3.5), text, step == len(STEPS))
-            )
-        elif value < 0:
-            strokes.append(f"M{(head + 0.25) * width:g} {(layer + 0.5) * height:g}h{0.5 * width:g}")
+    for layer, row in enumerate(contributions):
+        names = [_step(value, largest) for value in row]
+        for name, run in groupby(range(len(row)), key=names.__getitem__):
+            if name:
+                heads = list(run)
+                paths.setdefault(name, []).append(f"M{heads[0]} {layer}h{len(heads)}")
+        for head, (value, name) in enumerate(zip(row, names, strict=True)):
+            if value is None or not name:
+                continue
+            if frame.width >= LABELLED_WIDTH and abs(value) >= NUMBER_FROM * largest:
+                numbers.append(_number(frame, layer, head, value, largest))
+            elif value < 0:
+                strokes.append(f"M{head}.25 {layer}h.5")
+    width, height = frame.width, frame.height
     return HeatMap(
-        layers=len(contributions),
-        heads=heads,
-        width=width,
-        height=height,
+        frame=frame,
         cells=[Cells(name, "".join(paths[name])) for name in sorted(paths)],
         numbers=numbers,
         negative="".join(strokes),
@@ -85,20 +93,43 @@ def heat_map(contributions: Sequence[Sequence[float | None]], explained: Sequenc
             for one in explained
         ),
         largest=largest,
+    )
+
+
+def _frame(contributions: Sequence[Sequence[float | None]]) -> Frame:
+    heads = max(len(row) for row in contributions)
+    width = max(6, min(54, WIDTH // heads))
+    return Frame(
+        layers=len(contributions),
+        heads=heads,
+        width=width,
+        height=max(6, min(26, round(width * 0.7))),
         every=1 if width >= 14 else 4,
     )
+
+
+def _step(value: float | None, largest: float) -> str:
+    """The name of a cell's colour; "" for a cell that is left empty."""
+    step = 0 if value is None else sum(abs(value) / largest >= edge for edge in STEPS)
+    return f"{'p' if value and value > 0 else 'n'}{step}" if step else ""
+
+
+def _number(frame: Frame, layer: int, head: int, value: float, largest: float) -> CellNumber:
+    text = f"{value:.{2 if largest < 10 else 0}f}".replace("-", "−")
+    x, y = round((head + 0.5) * frame.width), round((layer + 0.5) * frame.height + 3.5)
+    return CellNumber(x, y, text, strong=abs(value) / largest >= STEPS[-1])
 
 
 class Bar(Record, frozen=True):
     """A bar from the middle line, in a box 60 wide with the middle at 30."""
 
-    x: float
-    width: float
+    x: int
+    width: int
     name: str
 
 
 def contribution_bar(value: float | None, largest: float) -> Bar:
     """A head's mean contribution against the largest of the neuron's."""
     part = (value or 0.0) / largest if largest else 0.0
-    length = round(29 * min(1.0, abs(part)), 1)
-    return Bar(30 if part >= 0 else round(30 - length, 1), length, "pos" if part >= 0 else "neg")
+    length = round(29 * min(1.0, abs(part)))
+    return Bar(30 if part >= 0 else 30 - length, length, "pos" if part >= 0 else "neg")

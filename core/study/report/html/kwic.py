@@ -99,7 +99,16 @@ def _without_space(run: Run) -> tuple[list[Run], Run]:
 def _merged(runs: Sequence[Run]) -> list[Run]:
     """Neighbours of one step as one run: a long quiet stretch is plain text."""
     found: list[Run] = []
-    for (step, marked), group in groupby(runs, key=lambda run: (run.step, run.mark is not None)):
+    for (step, marked), group in groupby(_spaces_shaded(runs), key=lambda run: (run.step, run.mark is not None)):
         members = list(group)
         found += members if marked else [Run(text="".join(run.text for run in members), step=step)]
     return found
+
+
+def _spaces_shaded(runs: Sequence[Run]) -> list[Run]:
+    """A space between two words of one shade has it too."""
+    around = zip([Run(text=""), *runs], runs, [*runs[1:], Run(text="")], strict=False)
+    return [
+        Run(text=run.text, step=before.step) if run.text == " " and not run.step and before.step == after.step else run
+        for before, run, after in around
+    ]
