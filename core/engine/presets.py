@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -13,23 +14,26 @@ DEFAULT_NEURONS = 8  # next-token neurons of a study
 DEFAULT_RANDOM = 8  # random neurons beside them
 
 
-def paper_settings(asked: Settings) -> Settings:
-    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming."""
+def paper_settings(asked: Settings, given: Collection[str] = ()) -> Settings:
+    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming.
+
+    given: names of settings that were asked for by name, and stay as they are
+    """
     import msgspec  # here, so that the command line can name the defaults without loading it
 
     per_layer = 40 if asked.model == "gpt2-large" else 20
-    return msgspec.structs.replace(
-        asked,
-        preset="paper",
-        layers="last:5",
-        per_layer=per_layer,
-        trim="paper",
-        attribution="dot",
-        attribute_on="trimmed",
-        activity="paper",
-        context=1024,
-        explain_n=20,
-        score_n=10,
-        docs=asked.docs or 10_000,
-        neurons_limit=max(asked.neurons_limit, 5 * per_layer),
-    )
+    choices = {
+        "layers": "last:5",
+        "per_layer": per_layer,
+        "trim": "paper",
+        "attribution": "dot",
+        "attribute_on": "trimmed",
+        "activity": "paper",
+        "context": 1024,
+        "explain_n": 20,
+        "score_n": 10,
+        "docs": asked.docs or 10_000,
+        "neurons_limit": max(asked.neurons_limit, 5 * per_layer),
+    }
+    chosen = {name: value for name, value in choices.items() if name not in given}
+    return msgspec.structs.replace(asked, preset="paper", **chosen)

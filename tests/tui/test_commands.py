@@ -7,6 +7,8 @@ from typing import Any
 import pytest
 from calls import Call, Places, data
 
+from headtorch.core.study.study import Study
+
 NEURON = "L2.N7"
 PARTS = {"embed", "position", "heads", "attention_bias", "mlps", "bias"}
 
@@ -130,6 +132,13 @@ def test_run_twice_prints_the_same_study(studied: Call, cli: Call) -> None:
     assert "Neurons, the token each promotes" in table and "report: " in table
     assert "tiny-study" in [study["name"] for study in data(cli("studies", "--json"))]
     assert "tiny-study" in cli("studies").out
+
+
+def test_an_option_goes_before_the_preset(studied: Call) -> None:
+    args = ("run", "--preset", "paper", "--layers", "1", "--neurons", 1, "--random-neurons", 0, "--study", "by-paper")
+    settings = Study.open(data(studied(*args, "--json"))["study"]).settings
+    assert (settings.preset, settings.attribution, settings.activity) == ("paper", "dot", "paper")
+    assert (settings.layers, settings.context, settings.neurons_limit) == ("1", 32, 1)
 
 
 def test_what_is_at_hand(cli: Call, places: Places, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headtorch.tui.cli import options
-from headtorch.tui.cli.heads import Neuron, Text
+from headtorch.tui.cli.index_options import IndexOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.causes import (
@@ -25,21 +25,16 @@ REPLACED = {
 }
 
 
+@spread
 def ablate(
     head: Annotated[
         list[str], typer.Option("--head", help="A head, as L2.H4; several are replaced jointly, the first is tested.")
     ],
-    neuron: Neuron,
-    prompt: Text = None,
+    neuron: options.Neuron,
+    prompt: options.Prompt = None,
     token: options.Target = None,
-    replacement: Annotated[
-        Literal["resample", "mean", "zero", "double"],
-        typer.Option(help="resample: by the head's output on other texts; mean: over random positions; zero; double."),
-    ] = "mean",
-    position: Annotated[
-        Literal["last", "all"],
-        typer.Option(help="last: at the firing position only; all: everywhere (mean; zero, which is zero values)."),
-    ] = "last",
+    replacement: options.Replacement = "mean",
+    position: options.Position = "last",
     mediation: Annotated[
         bool, typer.Option("--mediation", help="Also say how much goes through the neuron, and how much around it.")
     ] = False,
@@ -49,19 +44,9 @@ def ablate(
     neuron_ablation: Annotated[
         bool, typer.Option("--neuron-ablation", help="Also set the neuron itself to 0 at the firing position.")
     ] = False,
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")] = 20,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    top: options.Top = 20,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Take heads away and see what becomes of the token and the neuron; all changes are after − before.
@@ -76,25 +61,12 @@ def ablate(
     from headtorch.core.records import HeadId
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, text_row, workspace_for
+    from headtorch.tui.cli.workspaces import text_row
 
     first, *together = (HeadId.parse(one) for one in head)
     more = More(tuple(together), mediation=mediation, self_repair=self_repair, neuron_ablation=neuron_ablation)
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top),
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, top)
         token_id = workspace.target_token(address, token)
         if prompt is not None:
             row = text_row(workspace, prompt)

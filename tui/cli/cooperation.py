@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headtorch.tui.cli import options
-from headtorch.tui.cli.heads import Neuron
+from headtorch.tui.cli.index_options import IndexOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.causes import (
@@ -20,30 +20,19 @@ if TYPE_CHECKING:
 NAMES: dict[Quantity, str] = {"pre_activation": "pre-activation", "activation": "activation", "log_p": "log p"}
 
 
+@spread
 def cooperation(
-    neuron: Neuron,
-    head: Annotated[
-        list[str] | None, typer.Option("--head", help="A head, as L2.H4; by default the strongest ones.")
-    ] = None,
+    neuron: options.Neuron,
+    head: options.Heads = None,
     heads: Annotated[int, typer.Option("--heads", "-k", min=2, help="How many of the strongest heads.")] = 4,
     token: options.Target = None,
     replacement: Annotated[
         Literal["resample", "mean", "zero"],
         typer.Option(help="resample: by the head's output on other texts; mean: over random positions; zero."),
     ] = "resample",
-    top: Annotated[int, typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")] = 20,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    top: options.Top = 20,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Take a neuron's strongest heads away one by one and together: is the whole more than the sum, or less?
@@ -61,24 +50,10 @@ def cooperation(
     from headtorch.core.records import HeadId
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, workspace_for
 
     named = [HeadId.parse(one) for one in head or []]
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top),
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, top)
         token_id = workspace.target_token(address, token)
         found = cooperation_on_corpus(
             workspace, address, token_id, named, count=heads, top=top, replacement=replacement

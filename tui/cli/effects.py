@@ -8,31 +8,24 @@ import typer
 
 from headtorch.core.errors import InputError
 from headtorch.tui.cli import options
-from headtorch.tui.cli.heads import Neuron
+from headtorch.tui.cli.index_options import IndexOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.records import NeuronId
 
-Kind = Literal["resample", "mean", "zero", "double"]
 
-
+@spread
 def effects(
-    neuron: Neuron,
+    neuron: options.Neuron,
     prompt: Annotated[
         list[str] | None, typer.Option("--prompt", "-p", help="A text, read at its last token; may be repeated.")
     ] = None,
-    top: Annotated[int | None, typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")] = None,
+    top: options.TopOrNone = None,
     replacement: Annotated[
-        Kind | None,
-        typer.Option(
-            help="resample: by the head's output on other texts; mean: over random positions; zero; double. "
-            "By default resample, at all positions mean."
-        ),
+        options.Kind | None, typer.Option(help=f"{options.KINDS} By default resample, at all positions mean.")
     ] = None,
-    position: Annotated[
-        Literal["last", "all"], typer.Option(help="last: at the last token only; all: everywhere (mean or zero).")
-    ] = "last",
+    position: options.Position = "last",
     donors: Annotated[int, typer.Option(min=1, help="Other texts that resampling averages over.")] = 4,
     estimate: Annotated[
         Literal["gradient"] | None, typer.Option(help="gradient: an estimate beside the effect, and its error.")
@@ -40,18 +33,8 @@ def effects(
     agreement: Annotated[
         bool, typer.Option("--agreement", help="Also say how well attributions and estimate tell the effects.")
     ] = False,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Replace every head in turn and recompute the neuron: what a head really does, through later heads and MLPs too.
@@ -66,26 +49,12 @@ def effects(
     from headtorch.tui.cli.effect_tables import print_agreement, print_effects, print_legend
     from headtorch.tui.cli.output import plain, print_json
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, workspace_for
 
     if bool(prompt) == (top is not None):
         raise InputError("Give either --prompt TEXT or --top N.")
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top or 0),
-        seed=seed,
-    )
-    kind: Kind = replacement or ("resample" if position == "last" else "mean")
+    kind: options.Kind = replacement or ("resample" if position == "last" else "mean")
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, top or 0)
         rows = _rows(workspace, address, prompt or [], top)
         neurons = [address] * len(rows)
         measured = measure_effects(

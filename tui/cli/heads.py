@@ -2,42 +2,30 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated
-
-import typer
+from typing import TYPE_CHECKING
 
 from headtorch.core.errors import InputError
 from headtorch.tui.cli import options
+from headtorch.tui.cli.index_options import IndexOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.records import NeuronId, PromptAttribution
     from headtorch.core.watch import Watch
 
-Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]
-Text = Annotated[str | None, typer.Option("--prompt", "-p", help="A text; the neuron is read at its last token.")]
 LEGEND = (
     "direct: the head's part of the pre-activation; removal: change of the activation without it; "
     "β: its share of the neuron's variation on random text; looked up: source tokens and what they gave"
 )
 
 
+@spread
 def attribute(
-    neuron: Neuron,
-    prompt: Text = None,
-    top: Annotated[int | None, typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")] = None,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    neuron: options.Neuron,
+    prompt: options.Prompt = None,
+    top: options.TopOrNone = None,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Split a neuron's pre-activation exactly over embedding, heads, MLPs and biases, and heads over source tokens.
@@ -50,25 +38,12 @@ def attribute(
     from headtorch.tui.cli.attribution import print_attribution
     from headtorch.tui.cli.output import plain, print_json, print_note
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, text_row, workspace_for
+    from headtorch.tui.cli.workspaces import text_row
 
     if (prompt is None) == (top is None):
         raise InputError("Give either --prompt TEXT or --top N.")
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top or 0),
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, top or 0)
         if prompt is not None:
             rows = [text_row(workspace, prompt)]
         else:

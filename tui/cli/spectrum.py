@@ -2,45 +2,29 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Literal
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from headtorch.tui.cli import options
-from headtorch.tui.cli.heads import Neuron
+from headtorch.tui.cli.index_options import IndexOptions, spread
 
 if TYPE_CHECKING:
     from headtorch.core.causes import Spectrum, SpectrumBin
 
 
+@spread
 def spectrum(
-    neuron: Neuron,
-    head: Annotated[
-        list[str] | None, typer.Option("--head", help="A head, as L2.H4; by default the strongest ones.")
-    ] = None,
+    neuron: options.Neuron,
+    head: options.Heads = None,
     heads: Annotated[int, typer.Option("--heads", "-k", min=1, help="How many of the strongest heads.")] = 4,
-    replacement: Annotated[
-        Literal["resample", "mean", "zero", "double"],
-        typer.Option(help="resample: by the head's output on other texts; mean: over random positions; zero; double."),
-    ] = "resample",
-    position: Annotated[
-        Literal["last", "all"], typer.Option(help="last: at the last position only; all: everywhere (mean or zero).")
-    ] = "last",
+    replacement: options.Replacement = "resample",
+    position: options.Position = "last",
     per_bin: Annotated[
         int, typer.Option(min=1, help="Prompts of each activation bin, as far as the index has them.")
     ] = 24,
-    context: options.Context = 256,
-    top_k: options.TopK = 128,
-    layers: options.IndexLayers = None,
-    model: options.Model = "demo",
-    revision: options.Revision = None,
-    device: options.Device = "auto",
-    dtype: options.Dtype = "auto",
-    corpus: options.Corpus = "sotu",
-    text_field: options.TextField = "text",
-    docs: options.Docs = None,
-    tokens: options.Tokens = None,
-    seed: options.Seed = 0,
+    *,
+    index: IndexOptions,
     json: options.Json = False,
 ) -> None:
     """Show what heads do to a neuron on prompts of every activation bin, its strongest prompts beside them.
@@ -56,24 +40,10 @@ def spectrum(
     from headtorch.core.records import HeadId
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.progress import progress_bars
-    from headtorch.tui.cli.workspaces import corpus_settings, workspace_for
 
     named = [HeadId.parse(one) for one in head or []]
-    settings = corpus_settings(
-        model=model,
-        revision=revision,
-        dtype=dtype,
-        corpus=corpus,
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=layers,
-        context=context,
-        top_k=max(top_k, per_bin),
-        seed=seed,
-    )
     with progress_bars() as watch:
-        workspace, address = workspace_for(neuron, settings, device, watch, choose_layers=layers is None)
+        workspace, address = index.workspace(neuron, watch, per_bin)
         found = spectrum_on_corpus(
             workspace, address, named, count=heads, per_bin=per_bin, replacement=replacement, where=position
         )

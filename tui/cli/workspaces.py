@@ -13,8 +13,6 @@ if TYPE_CHECKING:
     from headtorch.core.settings import Settings
     from headtorch.core.watch import Watch
 
-LAYERS = "last:2"
-
 
 def anchored(name: str) -> str:
     """A relative path that exists made absolute, so that it means the same from another folder; names stay."""
@@ -25,38 +23,6 @@ def anchored(name: str) -> str:
         return str(path.resolve()) if ("/" in name or path.is_dir()) and path.exists() else name
     except (OSError, RuntimeError, ValueError):  # too long for a path, or no such home: what opens it says so
         return name
-
-
-def corpus_settings(
-    *,
-    model: str,
-    revision: str | None,
-    dtype: str,
-    corpus: str,
-    text_field: str,
-    docs: int | None,
-    tokens: int | None,
-    layers: str | None,
-    context: int,
-    top_k: int,
-    seed: int,
-) -> Settings:
-    """The settings that decide an activation index."""
-    from headtorch.core.settings import Settings
-
-    return Settings(
-        model=anchored(model),
-        revision=revision,
-        dtype=dtype,
-        corpus=anchored(corpus),
-        text_field=text_field,
-        docs=docs,
-        tokens=tokens,
-        layers=LAYERS if layers is None else layers,
-        context=context,
-        top_k=top_k,
-        seed=seed,
-    )
 
 
 def workspace_for(
