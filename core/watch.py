@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 
 class Watch:
     """Told between batches how far the work is, and asked whether to go on. This one listens to nobody.
@@ -17,6 +19,10 @@ class Watch:
 
     def checkpoint(self) -> None:
         """Return to go on; raise `Interrupted` to stop here with everything kept."""
+
+    def stage(self, name: str) -> AbstractContextManager[object]:
+        """Entered around all the work of a stage, for whoever measures it; stages may lie within one another."""
+        return nullcontext()
 
     def waiting(self) -> None:
         """As `checkpoint`, while the work waits for somebody else with nothing half done: other work may go first."""

@@ -60,7 +60,8 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
             yield from _logged(study, stages.open_corpus(study, workspace))
         if name == _first_to_ask(left):
             ask_leave(study, workspace, method, study.state.explainable())
-        yield from _run_stage(study, name, STAGES[name](study, workspace))
+        with workspace.watch.stage(name):
+            yield from _run_stage(study, name, STAGES[name](study, workspace))
     yield from report_study(study, out)
     if study.state.finished is None:
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))

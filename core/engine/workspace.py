@@ -52,11 +52,16 @@ class Workspace:
     def model(self) -> LanguageModel:
         """The model, loaded."""
         settings = self.settings
-        return open_model(settings.model, revision=settings.revision, device=self.device, dtype=settings.dtype)
+        with self.watch.stage("model"):
+            return open_model(settings.model, revision=settings.revision, device=self.device, dtype=settings.dtype)
 
     @cached_property
     def corpus(self) -> TokenizedCorpus:
         """The corpus in the model's tokens, in windows of the context length."""
+        with self.watch.stage("corpus"):
+            return self._read_corpus()
+
+    def _read_corpus(self) -> TokenizedCorpus:
         settings = self.settings
         documents = open_corpus(
             settings.corpus,
@@ -83,16 +88,17 @@ class Workspace:
     @cached_property
     def index(self) -> ActivationIndex:
         """The activation index of the layers: loaded, resumed or built."""
-        return scan(
-            self.model,
-            self.corpus,
-            self.layers,
-            top_k=self.settings.top_k,
-            seed=self.settings.seed,
-            folder=index_folder(),
-            watch=self.watch,
-            on_best=self.on_best,
-        )
+        with self.watch.stage("scan"):
+            return scan(
+                self.model,
+                self.corpus,
+                self.layers,
+                top_k=self.settings.top_k,
+                seed=self.settings.seed,
+                folder=index_folder(),
+                watch=self.watch,
+                on_best=self.on_best,
+            )
 
     def check_question(self) -> None:
         """Look up what the settings ask for, before there is a study of it; the corpus is found, not yet read.

@@ -15,6 +15,7 @@ TITLE_WIDTH = 24
 @spread
 def scan(
     index: ScanOptions,
+    profile: options.Profile = False,
     json: options.Json = False,
 ) -> None:
     """Build the activation index of every neuron of the layers, or resume it where it stopped.
@@ -26,10 +27,11 @@ def scan(
     """
     from headtorch.core.engine.workspace import Workspace, index_folder
     from headtorch.tui.cli.output import print_json, print_text
+    from headtorch.tui.cli.profiling import profiling
     from headtorch.tui.cli.progress import progress_bars
 
-    with progress_bars() as watch:
-        workspace = Workspace(index.settings(), device=index.device, watch=watch)
+    with profiling(profile) as measured, progress_bars() as watch:
+        workspace = Workspace(index.settings(), device=index.device, watch=measured(watch))
         built = workspace.index
     found = {
         "key": built.key,

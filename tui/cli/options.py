@@ -40,6 +40,9 @@ BaseUrl = Annotated[
 MaxCalls = Annotated[int | None, typer.Option("--max-calls", min=0, help="Stop before more calls than this.")]
 MaxCost = Annotated[float | None, typer.Option("--max-cost", min=0, help="Stop before more US dollars than this.")]
 Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing before calls to a language model; for scripts.")]
+Profile = Annotated[
+    bool, typer.Option("--profile", help="Say where the time went; write that and torch traces into a folder here.")
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Target = Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")]
 Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]

@@ -50,6 +50,7 @@ def run(
     index: ScanOptions,
     line: typer.Context,
     yes: options.Yes = False,
+    profile: options.Profile = False,
     json: options.Json = False,
 ) -> None:
     """Study tokens: neurons, prompts, heads, explanations, scores, ablations, report.
@@ -72,6 +73,7 @@ def run(
     from headtorch.core.text import visible
     from headtorch.tui.cli.asking import Outcome, language_models, models_for
     from headtorch.tui.cli.output import print_json
+    from headtorch.tui.cli.profiling import profiling
     from headtorch.tui.cli.progress import aside, progress_bars
 
     llm, access = models_for(
@@ -99,8 +101,8 @@ def run(
         asked = paper_settings(asked, given=_given(line))
     where = resolve(default_name(asked) if study is None else study)
     outcome = Outcome()
-    with progress_bars() as watch:
-        workspace = Workspace(asked, device=index.device, watch=watch)
+    with profiling(profile) as measured, progress_bars() as watch:
+        workspace = Workspace(asked, device=index.device, watch=measured(watch))
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
         if not (where / "study.json").exists():
             workspace.check_question()
