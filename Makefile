@@ -5,14 +5,14 @@ check: ## what continuous integration runs, in the environment at hand
 	ruff check .
 	mypy
 	lint-imports
-	pytest
+	pytest -n auto
 
 format:
 	ruff format .
 	ruff check --fix .
 
 test:
-	pytest
+	pytest -n auto
 
 bench: ## every claim about speed and memory, measured here: docs/performance.md
 	python -m benchmarks

@@ -1,11 +1,14 @@
-"""Shared by all tests: one thread (the tests are small), and tiny random models by family."""
+"""Shared by all tests: one thread (the tests are small), folders of their own, and tiny random models by family."""
 
 from __future__ import annotations
 
+import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # for the processes that tests start, too; torch reads it when it is imported
 
 import pytest
 import torch
@@ -17,6 +20,21 @@ from tiny_models import tiny_model as make_tiny_model
 from headtorch.core.model.language_model import LanguageModel
 
 torch.set_num_threads(1)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests first, so that no worker is left with one of them at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def own_places(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Studies and caches of this process's tests, apart from the user's and from those of other workers."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEADTORCH_HOME", str(tmp_path_factory.mktemp("headtorch-home")))
+        patch.setenv("HEADTORCH_CACHE", str(tmp_path_factory.mktemp("headtorch-cache")))
+        yield
 
 
 @cache

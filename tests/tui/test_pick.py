@@ -88,7 +88,7 @@ def at_hand(name: str, problem: str | None = None) -> ModelAtHand:
 
 async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
     """Wait for a thread's answer to be on the screen."""
-    end = time.monotonic() + 10
+    end = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < end, screen_text(pilot.app)
         await pilot.pause(0.02)

@@ -64,7 +64,7 @@ def test_a_hub_that_does_not_answer_is_reported_within_seconds(
     monkeypatch.setattr(huggingface_hub.constants, "ENDPOINT", "http://127.0.0.1:9")  # nobody listens there
     begin = time.monotonic()
     text = message("hf:allenai/c4:en")
-    assert time.monotonic() - begin < 15
+    assert time.monotonic() - begin < 30
     assert "cannot be reached for allenai/c4" in text
     assert "local file or folder" in text
     assert capfd.readouterr() == ("", "")

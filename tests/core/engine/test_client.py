@@ -124,7 +124,7 @@ def test_a_study_goes_on_after_the_engine_was_killed_in_the_middle_of_its_scan(t
         killed = time.monotonic()
         os.kill(pid, signal.SIGKILL)
         exit_ = await ears.until(lambda: ears.exits[0] if ears.exits else None)
-        assert time.monotonic() - killed < 2
+        assert time.monotonic() - killed < 20  # without waiting for a time-out
         assert exit_.signal == "SIGKILL" and exit_.last_line and "SIGKILL" in str(exit_)
         assert not ears.client.running
 
@@ -145,7 +145,7 @@ def test_a_study_goes_on_after_the_engine_was_killed_in_the_middle_of_its_scan(t
         last = ears.client.pid
         stopping = time.monotonic()
         ears.client.stop()
-        assert time.monotonic() - stopping < 0.1
+        assert time.monotonic() - stopping < 1  # nothing is waited for
         await ears.until(lambda: gone(last))
         assert len(ears.exits) == 1
 
@@ -247,7 +247,7 @@ def test_leaving_the_event_loop_does_not_kill_an_engine_that_still_saves(tmp_pat
         ears.client.stop()
 
     asyncio.run(scenario())
-    end = time.monotonic() + 10
+    end = time.monotonic() + PATIENCE
     while not saved.exists() and time.monotonic() < end:
         time.sleep(0.02)
     assert saved.exists()

@@ -66,7 +66,7 @@ def test_catastrophic_patterns_end(pattern: str) -> None:
         RuleJudge().verdicts(explanation(pattern), [text])
     except ExplanationError as error:
         assert "took longer" in str(error)
-    assert time.monotonic() - start < TIMEOUT + 2
+    assert time.monotonic() - start < TIMEOUT + 10
 
 
 def test_nested_repeats_do_not_blow_up_when_compiled() -> None:
@@ -76,4 +76,4 @@ def test_nested_repeats_do_not_blow_up_when_compiled() -> None:
         RuleJudge().verdicts(found, [list("a" * 100)])
     except ExplanationError:
         pass
-    assert time.monotonic() - start < TIMEOUT + 2
+    assert time.monotonic() - start < TIMEOUT + 10

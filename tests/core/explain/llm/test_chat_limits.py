@@ -40,7 +40,7 @@ def number_of(request: Json) -> str:
 
 def soon(holds: Callable[[], bool]) -> bool:
     """Whether it holds before long."""
-    end = time.monotonic() + 5
+    end = time.monotonic() + 30
     while not (held := holds()) and time.monotonic() < end:
         time.sleep(0.01)
     return held
@@ -87,7 +87,7 @@ def test_two_endpoints_do_not_wait_for_each_other() -> None:
     all_four = threading.Barrier(4)
 
     def together(_request: Json) -> str:
-        all_four.wait(5)
+        all_four.wait(30)
         return "yes"
 
     with ChatServer(together) as one, ChatServer(together) as other:
@@ -181,7 +181,7 @@ def test_an_interruption_stops_all_calls_at_once_and_what_was_answered_is_never_
         start = time.monotonic()
         with pytest.raises(Interrupted):
             list(asked.ask(numbered(server, count)))
-        assert time.monotonic() - start < 10
+        assert time.monotonic() - start < 20
         assert threading.active_count() - server.connections <= before + 1  # the server's own thread
         assert soon(lambda: ledger.total().unanswered == 4)  # those that were stopped
         rerun.append(True)
@@ -198,7 +198,7 @@ def test_closing_the_generator_stops_the_calls() -> None:
         assert next(found)[0] == 0
         start = time.monotonic()
         found.close()
-        assert time.monotonic() - start < 1
+        assert time.monotonic() - start < 10
         assert not [thread for thread in threading.enumerate() if thread.name == "headtorch-chat"]
 
 
@@ -256,5 +256,5 @@ def test_an_answer_that_drips_without_end_is_cut(streamed: bool) -> None:
         found = unanswered(
             chat(timeout=0.1, attempts=1), question(server, on_text=(lambda _: None) if streamed else None)
         )
-        assert time.monotonic() - start < 6
+        assert time.monotonic() - start < 20
     assert "did not come to an end of its answer; lower max_tokens or take another model." in found.reason
