@@ -10,6 +10,7 @@ HeadtorchError
 │   ├── ExplanationError    an explanation or regular expression that cannot be used
 │   └── StudyError          a study that is damaged, in use, or asks another question than this one
 ├── StorageError            the disk is full or a folder cannot be written; exit code 2
+├── ClusterError            a Ray cluster that cannot be reached or used, or is gone; exit code 2
 ├── BudgetReached           a further call to a language model could pass a cap of the user's; exit code 2
 └── Interrupted             the user stopped the work; it goes on from the last checkpoint; exit code 130
 """
@@ -57,6 +58,10 @@ class StudyError(InputError):
 
 class StorageError(HeadtorchError):
     """The disk is full, or a folder cannot be written."""
+
+
+class ClusterError(HeadtorchError):
+    """A Ray cluster that cannot be reached or used, or is gone; finished shards are kept."""
 
 
 class BudgetReached(HeadtorchError):

@@ -51,6 +51,14 @@ class LlmAccess(Record, frozen=True, kw_only=True):
     prices: dict[str, Price] = msgspec.field(default_factory=dict)  # by the model's name
 
 
+class ClusterAccess(Record, frozen=True, kw_only=True):
+    """A Ray cluster for the scan, and how the work is cut: changes no number, so it is no part of a study."""
+
+    address: str = "auto"  # HOST:PORT; auto: RAY_ADDRESS, else the cluster of this machine, else one of our own; local
+    shards: int | None = None  # None: by the size of the corpus
+    workers: int | None = None  # None: one for each GPU, or for each CPU
+
+
 class Settings(Record, frozen=True, kw_only=True):
     """The question of a study. Two studies with equal settings are the same study.
 

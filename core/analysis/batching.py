@@ -53,18 +53,24 @@ class Block:
     half: int
 
 
-def plan_blocks(table: WindowTable, context: int, block_tokens: int) -> list[Block]:
+def plan_blocks(table: WindowTable, context: int, block_tokens: int, wanted: range | None = None) -> list[Block]:
     """All windows in blocks of about `block_tokens`, the longest buckets first, in the order of the corpus.
 
-    Which windows share a block, and in which row, follows from the corpus and `block_tokens` alone.
+    Which windows share a block, and in which row, follows from the corpus and `block_tokens` alone. With `wanted`, only
+    the blocks that hold some of those windows.
     """
-    buckets = np.array([bucket_length(int(n), context) for n in table.length], np.int64)
+    wanted = range(len(table)) if wanted is None else wanted
+    bucket_of = np.array([bucket_length(n, context) for n in range(context + 1)], np.int64)  # [length]
+    buckets = bucket_of[table.length]
     blocks = []
     for length in np.unique(buckets)[::-1]:
         rows = max(1, block_tokens // int(length))
         for half in (0, 1):
             members = np.flatnonzero((buckets == length) & (table.half == half))
-            blocks += [Block(members[i : i + rows], int(length), half) for i in range(0, len(members), rows)]
+            first, last = np.searchsorted(members, (wanted.start, wanted.stop))  # members inside: first … last − 1
+            if first < last:
+                starts = range(int(first) // rows * rows, int(last), rows)
+                blocks += [Block(members[i : i + rows], int(length), half) for i in starts]
     return sorted(blocks, key=lambda block: (-block.length, int(block.windows[0])))
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 import numpy as np
 import numpy.typing as npt
 
+from headtorch.core.corpus.windows import Windows
 from headtorch.core.records import Half
 
 Int32s = npt.NDArray[np.int32]
@@ -18,22 +19,11 @@ Float64s = npt.NDArray[np.float64]
 HALVES: tuple[Half, Half] = ("explain", "score")
 
 
-class WindowLike(Protocol):
-    """One row of a document as the model reads it; see `headtorch.core.corpus`."""
-
-    @property
-    def document(self) -> int: ...
-    @property
-    def start(self) -> int: ...
-    @property
-    def ids(self) -> Int32s: ...
-
-
 class WindowedCorpus(Protocol):
     """What the scan needs of a tokenized corpus."""
 
     @property
-    def windows(self) -> Sequence[WindowLike]: ...
+    def windows(self) -> Windows: ...
     @property
     def context(self) -> int: ...
     @property
@@ -77,14 +67,11 @@ class WindowTable:
 
     @classmethod
     def of(cls, corpus: WindowedCorpus) -> WindowTable:
-        halves: dict[int, int] = {}
-        columns = np.empty((4, len(corpus.windows)), np.int32)
-        for i in range(len(corpus.windows)):
-            window = corpus.windows[i]
-            if window.document not in halves:
-                halves[window.document] = HALVES.index(corpus.half(window.document))
-            columns[:, i] = window.document, window.start, len(window.ids), halves[window.document]
-        return cls(columns[0], columns[1], columns[2], columns[3].astype(np.int8))
+        document, start = corpus.windows.places
+        there, where = np.unique(document, return_inverse=True)
+        halves = np.array([HALVES.index(corpus.half(int(one))) for one in there], np.int8)  # [document with windows]
+        lengths = corpus.windows.lengths.astype(np.int32)
+        return cls(document.astype(np.int32), start.astype(np.int32), lengths, halves[where])
 
     def __len__(self) -> int:
         return len(self.document)

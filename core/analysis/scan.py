@@ -14,9 +14,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
+import numpy as np
 import torch
 
-from headtorch.core.analysis.batching import Block, MemoryGuard, plan_blocks
+from headtorch.core.analysis.batching import MemoryGuard, plan_blocks
 from headtorch.core.analysis.index import ActivationIndex, index_file_name
 from headtorch.core.analysis.observation import ActivationModel, Observer
 from headtorch.core.analysis.places import Top, WindowedCorpus, WindowTable
@@ -41,6 +42,7 @@ def scan(
     folder: Path | None = None,
     batch_tokens: int = 32_768,
     windows: range | None = None,
+    table: WindowTable | None = None,
     watch: Watch = SILENT,
     checkpoint_seconds: float = 30.0,
     on_best: Callable[[BestSoFar], None] | None = None,
@@ -49,7 +51,8 @@ def scan(
 
     The first token and padding are not counted. With a `folder` the work is kept there every `checkpoint_seconds` and
     when it is stopped; the same call goes on from it, or returns the finished index at once. `on_best` is called at
-    most once a second, with a function that looks up the best places so far of a (neuron, half, sign).
+    most once a second, with a function that looks up the best places so far of a (neuron, half, sign). `table` is that
+    of the corpus, for who has made it already.
 
     Raises:
         AddressError: the model has no such layer, or none was given.
@@ -63,9 +66,9 @@ def scan(
     kept = _kept(folder, index_file_name(key, wanted))
     if kept is not None and kept.blocks_left == 0:
         return kept
-    table = WindowTable.of(corpus)
+    table = WindowTable.of(corpus) if table is None else table
     block_tokens = block_size(model, len(chosen))
-    blocks = [b for b in plan_blocks(table, corpus.context, block_tokens) if _overlap(b, wanted)]
+    blocks = plan_blocks(table, corpus.context, block_tokens, wanted)
     observer = Observer(model, corpus, chosen, table, wanted, seed)
     guard = MemoryGuard()
     with torch.inference_mode():
@@ -76,8 +79,9 @@ def scan(
         keeper = _Keeper(state, folder, checkpoint_seconds, on_best)
         done, pending = len(blocks) - kept.blocks_left, 0
         sizes = [block.length * len(block.windows) for block in blocks]  # padded tokens
+        before = np.cumsum([0, *sizes]).tolist()
         for i in range(done, len(blocks)):
-            keeper.ask(watch, sum(sizes[:i]), sum(sizes), len(blocks) - i)
+            keeper.ask(watch, before[i], before[-1], len(blocks) - i)
             block = blocks[i]
             observe = partial(observer.observe, block, state.worst(block.half))
             for observation in guard.run(len(block.windows), observe):
@@ -87,7 +91,7 @@ def scan(
                 state.flush()
                 pending = 0
             keeper.look(len(blocks) - i - 1)
-        watch.progress("scan", sum(sizes), sum(sizes), "tokens")
+        watch.progress("scan", before[-1], before[-1], "tokens")
         return keeper.keep(0)
 
 
@@ -129,10 +133,6 @@ class _Keeper:
             self._state.flush()
             self._on_best(self._state.best)
             self._shown = time.monotonic()
-
-
-def _overlap(block: Block, wanted: range) -> bool:
-    return bool(((block.windows >= wanted.start) & (block.windows < wanted.stop)).any())
 
 
 def _kept(folder: Path | None, name: str) -> ActivationIndex | None:

@@ -53,6 +53,11 @@ class TokenizedCorpus:
     def __len__(self) -> int:
         return len(self._offsets) - 1
 
+    @property
+    def arrays(self) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+        """The ids of all documents, [token of the corpus], and where each document begins and ends, [document + 1]."""
+        return np.asarray(self._ids), self._offsets
+
     def document_ids(self, document: int) -> NDArray[np.int32]:
         """The ids of a document, read-only, [position]; empty where the token limit came before it."""
         if not 0 <= document < len(self):

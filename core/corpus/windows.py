@@ -81,6 +81,14 @@ class Windows(Sequence[Window]):
         return range(int(self._ends[document - 1]) if document else 0, int(self._ends[document]))
 
     @property
+    def places(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Document and start of each window, [window] each."""
+        per_document = np.diff(self._ends, prepend=0)
+        documents = np.repeat(np.arange(len(per_document)), per_document)
+        before = np.repeat(self._ends - per_document, per_document)
+        return documents, self._skipped + (np.arange(len(self)) - before) * self._stride
+
+    @property
     def lengths(self) -> NDArray[np.int64]:
         """The number of ids in each window, [window]."""
         per_document = np.diff(self._ends, prepend=0)

@@ -1,0 +1,123 @@
+"""What a worker does: it holds the model and scans shards. No ray here; the driver makes an actor of it."""
+
+from __future__ import annotations
+
+import os
+import socket
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from headtorch.core.analysis.index import ActivationIndex, merge
+from headtorch.core.analysis.places import WindowedCorpus, WindowTable
+from headtorch.core.analysis.scan import scan
+from headtorch.core.analysis.setup import index_key
+from headtorch.core.errors import ClusterError, HeadtorchError
+from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.model.loading import open_model
+from headtorch.core.scale.corpus import ShippedCorpus, opened
+from headtorch.core.scale.job import Job, Refused
+from headtorch.core.scale.shards import ShardFolder, without_table
+from headtorch.core.watch import Watch
+
+Outcome = tuple[Refused | None, ActivationIndex | None]  # the two travel apart: the index never through the driver
+
+
+class HowFar(Watch):
+    """Remembers the last progress, for another thread to ask."""
+
+    def __init__(self) -> None:
+        self.share = 0.0
+
+    def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
+        self.share = done / total if total else 0.0
+
+
+class ShardScanner:
+    """One model, scanning one shard at a time; `share` may be asked meanwhile.
+
+    `corpus` None: it is read from shared storage. `threads`: of a model on the CPU.
+    """
+
+    def __init__(self, job: Job, corpus: ShippedCorpus | None, token: str, threads: int) -> None:
+        self._job = job
+        self._shipped = corpus
+        self._folder = ShardFolder.of(Path(job.index_folder), job.key, job.shards, token)
+        self._threads = threads
+        self.watch = HowFar()
+
+    def ready(self) -> tuple[str, int]:
+        """Where it lives: host and process id."""
+        return socket.gethostname(), os.getpid()
+
+    def share(self) -> float:
+        """The part of the present shard that is done."""
+        return self.watch.share
+
+    def scan(self, start: int, stop: int) -> Outcome:
+        """The index of windows start … stop − 1, from the folder of finished shards if it is there."""
+        self.watch.share = 0.0
+        try:
+            return None, self._shard(range(start, stop))
+        except HeadtorchError as error:
+            return Refused(kind=type(error).__name__, message=str(error)), None
+
+    def _shard(self, windows: range) -> ActivationIndex:
+        kept = self._folder.kept(windows)
+        if kept is not None:
+            return kept
+        torch.set_num_threads(self._threads)
+        job = self._job
+        whole = scan(
+            self.model,
+            self.corpus,
+            job.layers,
+            top_k=job.top_k,
+            seed=job.seed,
+            windows=windows,
+            table=self._table,
+            watch=self.watch,
+        )
+        shard = without_table(whole)
+        self._folder.keep(shard)
+        return shard
+
+    @cached_property
+    def corpus(self) -> WindowedCorpus:
+        """The corpus in the model's tokens."""
+        return opened(self._job) if self._shipped is None else self._shipped
+
+    @cached_property
+    def _table(self) -> WindowTable:
+        return WindowTable.of(self.corpus)
+
+    @cached_property
+    def model(self) -> LanguageModel:
+        """The model; raises ClusterError where its index would not be the one that was asked for."""
+        job = self._job
+        model = open_model(job.model, revision=job.revision, device=job.device, dtype=job.dtype)
+        key = index_key(model, self.corpus, tuple(job.layers), top_k=job.top_k, seed=job.seed)
+        if key != job.key:
+            raise ClusterError(
+                f"The worker on {socket.gethostname()} would make another index than this machine ({model.facts.name}, "
+                f"{model.facts.dtype} on {_device_name(model.device)}): model files, kind of GPU and versions of "
+                "headtorch must be the same on all machines; start headtorch on one of the cluster's own."
+            )
+        return model
+
+
+def merged(left: ActivationIndex, right: ActivationIndex) -> Outcome:
+    """One index of two shards, or of two such."""
+    if not (np.array_equal(left.low, right.low) and np.array_equal(left.width, right.width)):
+        message = (
+            "Two workers computed different activations for the same tokens: machines with unlike processors cannot "
+            "make one index; use machines of one kind."
+        )
+        return Refused(kind="ClusterError", message=message), None
+    return None, merge(left, right)
+
+
+def _device_name(device: torch.device) -> str:
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else str(device)
