@@ -18,7 +18,7 @@ from headtorch.core.event_lines import first_not_finite
 from headtorch.core.events import AnyEvent
 from headtorch.core.records import HeadId, Kind, NeuronId, Record
 from headtorch.core.records import PlannedCalls as PlannedCalls
-from headtorch.core.settings import LlmAccess, LlmSettings, Settings
+from headtorch.core.settings import ClusterAccess, LlmAccess, LlmSettings, Settings
 
 HeadMap: TypeAlias = list[list[float | None]]  # [layer][head]; None: the head cannot feed the neuron
 
@@ -40,6 +40,7 @@ class OpenStudy(Request, frozen=True, kw_only=True):
     device: str = "auto"
     run: bool = True
     access: LlmAccess = LlmAccess()  # where the study explains with a language model
+    cluster: ClusterAccess | None = None  # scans; None: the one that HEADTORCH_RAY names, else the engine itself
 
 
 class ListNeurons(Request, frozen=True, kw_only=True):

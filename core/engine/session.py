@@ -26,6 +26,7 @@ from headtorch.core.errors import InputError, Interrupted
 from headtorch.core.events import AnyEvent, ModelOpened
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId, NextTokenNeuron
+from headtorch.core.scale.scanning import cluster_from_environment
 from headtorch.core.settings import LlmAccess, Settings
 from headtorch.core.study.places import default_name, resolve
 from headtorch.core.study.study import Study, read_study_file
@@ -49,6 +50,7 @@ class Session:
         model = before.loaded_model if before is not None and before.source == self.source else None
         self.workspace = Workspace(self.settings, device=request.device, watch=engine, model=model)
         self.workspace.llm = self.models(request.access)
+        self.workspace.cluster = request.cluster or cluster_from_environment()
         self._study: Study | None = None
         self._ahead: Iterator[None] | None = None
 

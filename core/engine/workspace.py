@@ -27,7 +27,8 @@ from headtorch.core.errors import AddressError, InputError, TokenError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
 from headtorch.core.records import NeuronId
-from headtorch.core.settings import Settings
+from headtorch.core.scale.scanning import scan_on_cluster
+from headtorch.core.settings import ClusterAccess, Settings
 from headtorch.core.watch import SILENT, Watch
 
 
@@ -44,6 +45,7 @@ class Workspace:
         self.device = device
         self.watch = watch
         self.llm = LanguageModels(watch=watch)  # replaced where somebody says how language models are reached
+        self.cluster: ClusterAccess | None = None  # a Ray cluster for the scan; None: this process scans
         self.on_best: Callable[[BestSoFar], None] | None = None  # hears of the best places while a scan goes on
         if model is not None:
             self.model = model
@@ -89,6 +91,17 @@ class Workspace:
     def index(self) -> ActivationIndex:
         """The activation index of the layers: loaded, resumed or built."""
         with self.watch.stage("scan"):
+            if self.cluster is not None:
+                return scan_on_cluster(
+                    self.model,
+                    self.corpus,
+                    self.layers,
+                    self.cluster,
+                    self.settings,
+                    folder=index_folder(),
+                    device=self.device,
+                    watch=self.watch,
+                )
             return scan(
                 self.model,
                 self.corpus,

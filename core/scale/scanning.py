@@ -18,7 +18,7 @@ from headtorch.core import errors
 from headtorch.core.analysis.index import ActivationIndex, index_file_name
 from headtorch.core.analysis.setup import checked_layers, index_key
 from headtorch.core.corpus.tokens import TokenizedCorpus
-from headtorch.core.errors import ClusterError, StorageError
+from headtorch.core.errors import ClusterError, InputError, StorageError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.scale.job import AnyTold, Connected, Failed, Job, Refused, Scanned, line_of, read_told
 from headtorch.core.scale.shards import shard_count
@@ -32,6 +32,28 @@ GONE = (
     "The Ray cluster is gone: its head node ended, or cannot be reached any more. Finished shards are kept where the "
     "cache is on shared storage; run the same command again to go on."
 )
+
+
+def cluster_from_environment() -> ClusterAccess | None:
+    """What HEADTORCH_RAY (auto or HOST:PORT), HEADTORCH_RAY_SHARDS and HEADTORCH_RAY_WORKERS say.
+
+    None without the first. Raises InputError for a number that is none.
+    """
+    address = os.environ.get("HEADTORCH_RAY")
+    if not address:
+        return None
+    return ClusterAccess(
+        address=address, shards=_number("HEADTORCH_RAY_SHARDS"), workers=_number("HEADTORCH_RAY_WORKERS")
+    )
+
+
+def _number(name: str) -> int | None:
+    text = os.environ.get(name)
+    if not text:
+        return None
+    if not text.isdecimal() or int(text) < 1:
+        raise InputError(f"{name} is {text[:40]!r}, but should be a number from 1.")
+    return int(text)
 
 
 def scan_on_cluster(

@@ -30,7 +30,7 @@ def main() -> None:
         else:
             from headtorch.tui.cli.app import app
 
-            app(prog_name="headtorch")
+            app(_with_values(sys.argv[1:]), prog_name="headtorch")
     except HeadtorchError as error:
         fail(str(error), error.exit_code)
     except KeyboardInterrupt:
@@ -44,6 +44,15 @@ def main() -> None:
         if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
             raise
         fail(f"The disk is full: {error.filename or 'a file'} was not written. Free some space and run it again.", 2)
+
+
+def _with_values(arguments: list[str]) -> list[str]:
+    """`--ray` alone is `--ray auto`: an option whose value may be left out, which Typer has not."""
+    following = [*arguments[1:], "-"]
+    return [
+        "--ray=auto" if one == "--ray" and after.startswith("-") else one
+        for one, after in zip(arguments, following, strict=True)
+    ]
 
 
 def fail(message: str, exit_code: int) -> None:

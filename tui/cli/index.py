@@ -15,6 +15,9 @@ TITLE_WIDTH = 24
 @spread
 def scan(
     index: ScanOptions,
+    ray: options.Ray = None,
+    shards: options.Shards = None,
+    workers: options.Workers = None,
     profile: options.Profile = False,
     json: options.Json = False,
 ) -> None:
@@ -24,14 +27,18 @@ def scan(
     Examples:
       headtorch scan
       headtorch scan --model gpt2 --layers last:5 --corpus texts/ --context 1024
+      headtorch scan --model gpt2 --corpus hf:NeelNanda/pile-10k --ray 10.0.0.7:6379 --shards 64
     """
     from headtorch.core.engine.workspace import Workspace, index_folder
     from headtorch.tui.cli.output import print_json, print_text
     from headtorch.tui.cli.profiling import profiling
     from headtorch.tui.cli.progress import progress_bars
+    from headtorch.tui.cli.workspaces import cluster_access
 
+    cluster = cluster_access(ray, shards, workers)
     with profiling(profile) as measured, progress_bars() as watch:
         workspace = Workspace(index.settings(), device=index.device, watch=measured(watch))
+        workspace.cluster = cluster
         built = workspace.index
     found = {
         "key": built.key,

@@ -43,6 +43,18 @@ Yes = Annotated[bool, typer.Option("--yes", "-y", help="Ask nothing before calls
 Profile = Annotated[
     bool, typer.Option("--profile", help="Say where the time went; write that and torch traces into a folder here.")
 ]
+Ray = Annotated[
+    str | None,
+    typer.Option("--ray", envvar="HEADTORCH_RAY", help="Scan on a Ray cluster: auto, or HOST:PORT. Alone: auto."),
+]
+Shards = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="HEADTORCH_RAY_SHARDS", help="With --ray: pieces that the corpus is cut into."),
+]
+Workers = Annotated[
+    int | None,
+    typer.Option(min=1, envvar="HEADTORCH_RAY_WORKERS", help="With --ray: by default one for each GPU, or CPU."),
+]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 Target = Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")]
 Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]

@@ -49,6 +49,9 @@ def run(
     *,
     index: ScanOptions,
     line: typer.Context,
+    ray: options.Ray = None,
+    shards: options.Shards = None,
+    workers: options.Workers = None,
     yes: options.Yes = False,
     profile: options.Profile = False,
     json: options.Json = False,
@@ -75,7 +78,9 @@ def run(
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.profiling import profiling
     from headtorch.tui.cli.progress import aside, progress_bars
+    from headtorch.tui.cli.workspaces import cluster_access
 
+    cluster = cluster_access(ray, shards, workers)
     llm, access = models_for(
         explainer,
         explanation,
@@ -103,6 +108,7 @@ def run(
     outcome = Outcome()
     with profiling(profile) as measured, progress_bars() as watch:
         workspace = Workspace(asked, device=index.device, watch=measured(watch))
+        workspace.cluster = cluster
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
         if not (where / "study.json").exists():
             workspace.check_question()

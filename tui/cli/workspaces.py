@@ -10,7 +10,7 @@ from headtorch.core.errors import InputError
 if TYPE_CHECKING:
     from headtorch.core.engine.workspace import Workspace
     from headtorch.core.records import NeuronId
-    from headtorch.core.settings import Settings
+    from headtorch.core.settings import ClusterAccess, Settings
     from headtorch.core.watch import Watch
 
 
@@ -23,6 +23,17 @@ def anchored(name: str) -> str:
         return str(path.resolve()) if ("/" in name or path.is_dir()) and path.exists() else name
     except (OSError, RuntimeError, ValueError):  # too long for a path, or no such home: what opens it says so
         return name
+
+
+def cluster_access(ray: str | None, shards: int | None, workers: int | None) -> ClusterAccess | None:
+    """What --ray, --shards and --workers ask for; raises InputError for the latter two alone."""
+    from headtorch.core.settings import ClusterAccess
+
+    if ray is None:
+        if shards is not None or workers is not None:
+            raise InputError("--shards and --workers say how a Ray cluster scans; add --ray.")
+        return None
+    return ClusterAccess(address=ray, shards=shards, workers=workers)
 
 
 def workspace_for(
