@@ -1,6 +1,6 @@
 """How well dot products, attributions and the gradient tell what heads really do to next-token neurons.
 
-    python benchmarks/agreement.py [MODEL] [TOKEN] [PROMPTS]
+    python -m benchmarks.agreement [MODEL] [TOKEN] [PROMPTS]
 
 The neurons are those that `headtorch run` studies by default: the best for the token in the last two layers; each on
 its PROMPTS strongest places of either half of the annual messages, in full context. Every replacement is measured at

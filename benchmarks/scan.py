@@ -40,7 +40,7 @@ from headtorch.core.model.products import fast_products
 CPU_SHARE, GPU_SHARE, PEAK_SHARE = 0.9, 0.85, 0.4
 ON_GPU = {"gpt2": 8_000_000, "gpt2-large": 2_000_000, "pythia-1.4b": 1_500_000, "Llama-3-8B": 400_000}  # tokens
 CONTEXT = 256
-DOCUMENTS = 25
+DOCUMENTS = 45
 
 
 class ScanModel(ActivationModel, Protocol):

@@ -1,11 +1,11 @@
 """What the workbench costs a terminal on the other end of a line: frames, bytes and waiting.
 
-    python benchmarks/terminal.py [STUDY] [--busy]
+    python -m benchmarks.terminal
 
-Runs the real program in a pseudo-terminal on a study (the newest without a name), with its engine loading the model
-beside it. Measured: the time to the first frame, bytes of an idle second, the time from a key to the moved cursor and
-its bytes (with --busy while every core computes), the same for all that follows a cursor that rests (the other panes,
-then the shading), and the time to quit. What the terminal itself takes to draw is not in it.
+Runs the real program in a pseudo-terminal on a small finished study of the demo model, with its engine loading the
+model beside it. Measured: the time to the first frame, bytes of an idle second, the time from a key to the moved cursor
+and its bytes, the same while every core computes, and the time to quit. Times are on the clock, so other work on the
+machine counts. What the terminal itself takes to draw is not in it.
 """
 
 from __future__ import annotations
@@ -18,15 +18,21 @@ import select
 import signal
 import statistics
 import struct
+import subprocess
 import sys
+import tempfile
 import termios
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
+
+from benchmarks.table import Row, main, within
 
 BURST = 0.02  # seconds without a byte that end a burst
 SETTLED = 0.6  # and all that a key brings, the engine's answers included
+KEYS = (b"j", b"k") * 20
 
 
 @dataclass
@@ -84,10 +90,10 @@ class Terminal:
             last, patience = time.perf_counter(), gap
         return last, count
 
-    def quit(self) -> float:
-        """Seconds from q to the end of the process."""
+    def quit(self, key: bytes = b"q") -> float:
+        """Seconds from the key to the end of the process."""
         begin = time.perf_counter()
-        os.write(self.fd, b"q")
+        os.write(self.fd, key)
         while os.waitpid(self.pid, os.WNOHANG) == (0, 0) and time.perf_counter() - begin < 20:
             self.read(0.01)
         return time.perf_counter() - begin
@@ -100,9 +106,9 @@ def burn() -> None:
 
 
 @contextmanager
-def busy_cores(wanted: bool) -> Iterator[None]:
+def busy_cores() -> Iterator[None]:
     """One busy process for each core."""
-    workers = [multiprocessing.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1)] if wanted else []
+    workers = [multiprocessing.Process(target=burn, daemon=True) for _ in range(os.cpu_count() or 1)]
     for worker in workers:
         worker.start()
     try:
@@ -112,40 +118,57 @@ def busy_cores(wanted: bool) -> Iterator[None]:
             worker.kill()
 
 
-def measure(study: str, columns: int, rows: int, busy: bool) -> None:
-    """Print the figures for one size of the terminal."""
-    terminal = Terminal([sys.executable, "-m", "headtorch", "open", study], columns, rows)
+@contextmanager
+def home(study: str | None = None) -> Iterator[None]:
+    """Folders of our own for headtorch; with a small finished study of the demo model in them where one is named."""
+    kept = {name: os.environ.get(name) for name in ("HEADTORCH_HOME", "HEADTORCH_CACHE")}
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ |= {"HEADTORCH_HOME": f"{folder}/home", "HEADTORCH_CACHE": f"{folder}/cache"}
+        try:
+            if study is not None:
+                asked = ["--tokens", "20000", "--neurons", "3", "--random-neurons", "0", "--layers", "last:1"]
+                command = [sys.executable, "-m", "headtorch", "run", "--study", study, *asked]
+                subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=Path(folder))
+            yield
+        finally:
+            for name, value in kept.items():
+                os.environ.pop(name) if value is None else os.environ.__setitem__(name, value)
+
+
+def rows(device: str = "cpu") -> list[Row]:
+    """The workbench at two sizes; a GPU makes no difference to it."""
+    with home("benchmark"):
+        return [*measure("benchmark", 80, 24), *measure("benchmark", 200, 50)]
+
+
+def measure(study: str, columns: int, lines: int) -> list[Row]:
+    """One size of the terminal."""
+    terminal = Terminal([sys.executable, "-m", "headtorch", "open", study], columns, lines)
     first = terminal.until(b"Neurons", 20)
     terminal.read(15)  # the engine loads the model
     idle = len(terminal.read(5)) / 5
-    with busy_cores(busy):
+    quiet = [terminal.press(key) for key in KEYS]
+    with busy_cores():
         terminal.read(1)
-        answers = [terminal.press(key) for key in (b"j", b"k") * 20]
-    cursor_bytes = [answer.cursor_bytes for answer in answers]
-    sys.stdout.write(
-        f"{columns}x{rows}{' busy' if busy else ''}: first frame {first:.2f} s, idle {idle:.0f} B/s, "
-        f"cursor {statistics.median(cursor_bytes):.0f} B (most {max(cursor_bytes)}) "
-        f"after {milliseconds([answer.moved for answer in answers])}, "
-        f"everything {statistics.median(answer.all_bytes for answer in answers):.0f} B "
-        f"after {milliseconds([answer.settled for answer in answers])}, quit {terminal.quit():.2f} s\n"
-    )
+        busy = [terminal.press(key) for key in KEYS]
+    at = f"workbench at {columns}×{lines}: "
+    spent = statistics.median(answer.cursor_bytes for answer in quiet)
+    bytes_row = within(f"{at}bytes of a cursor move", spent, 2048, "B")
+    return [
+        within(f"{at}first frame", first, 0.5),
+        Row(f"{at}idle", f"{idle:.0f} B/s", "0 B/s", idle, 0.0, at_least=False),
+        bytes_row if columns == 80 else Row(bytes_row.what, bytes_row.figure, "", spent / 2048, None),
+        within(f"{at}key to cursor, 95 % of keys", late(quiet), 0.1),
+        within(f"{at}the same while every core computes", late(busy), 0.1),
+        within(f"{at}quit", terminal.quit(), 0.5),
+    ]
 
 
-def milliseconds(seconds: list[float]) -> str:
-    """The median and the 95th percentile."""
-    ordered = sorted(seconds)
-    return f"p50 {ordered[len(ordered) // 2] * 1e3:.0f} ms, p95 {ordered[int(len(ordered) * 0.95)] * 1e3:.0f} ms"
-
-
-def main() -> None:
-    from headtorch.core.study.study import list_studies
-
-    names = [argument for argument in sys.argv[1:] if not argument.startswith("-")]
-    study = names[0] if names else str(list_studies()[0].folder)
-    for columns, rows in ((80, 24), (120, 36), (200, 50)):
-        measure(study, columns, rows, "--busy" in sys.argv)
+def late(answers: list[Answer]) -> float:
+    """Seconds to the moved cursor that 95 % of keys do not exceed."""
+    return sorted(answer.moved for answer in answers)[int(len(answers) * 0.95)]
 
 
 if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    main()
+    main(rows, "terminal")
