@@ -26,7 +26,8 @@ from headtorch.core.version import version
 FORMAT = 1
 SUFFIX = ".tar.zst"
 MANIFEST = "manifest.json"
-LEVEL = 10
+LEVEL, SLOW_LEVEL = 10, 19
+SLOW_UNTIL = 32 * 2**20  # bytes of files that are worth the seconds of the slow level
 
 
 class ArchivedFile(msgspec.Struct, frozen=True):
@@ -83,7 +84,8 @@ def _write(file: io.BufferedWriter, folder: Path, name: str) -> None:
     paths = [*snapshot, *(path for path in study_files(folder) if "/" in path)]  # the log first: it names artefacts
     described = [_described(path, snapshot.get(path) or read_file(folder, path)) for path in paths]
     manifest = Manifest(made_by=version(), name=name, files=described)
-    compressor = zstandard.ZstdCompressor(level=LEVEL, write_checksum=True)
+    level = SLOW_LEVEL if sum(one.size for one in described) <= SLOW_UNTIL else LEVEL
+    compressor = zstandard.ZstdCompressor(level=level, write_checksum=True)
     with (
         compressor.stream_writer(file, closefd=False) as stream,
         tarfile.open(fileobj=stream, mode="w|", format=tarfile.USTAR_FORMAT) as tar,

@@ -1,4 +1,4 @@
-"""Figures for papers, one column wide, as SVG with text as text and as PDF with fonts inside.
+"""Figures for papers, one column wide or two, as SVG with text as text and as PDF with fonts inside.
 
 Equal studies give equal bytes: no dates, no random names.
 """
@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import io
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headtorch.core.errors import InputError
 from headtorch.core.study.report.contents import Finding, Report
-from headtorch.core.study.report.parts import NeuronPart
+from headtorch.core.study.report.parts import HeadPart, NeuronPart
+from headtorch.core.study.report.selected import in_full
 from headtorch.core.text import visible, visible_token
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-COLUMN = 3.3  # inches
+COLUMN, PAGE = 3.3, 6.9  # inches: one column, and both
+WIDE_FROM = 17  # heads of a layer, from which on a map takes both columns
 LIT, COLD, INK, QUIET = "#b5730a", "#2558b8", "#1b1813", "#77705f"
 FINDINGS, MAPS = 15, 6  # in a figure; figures of single neurons
 STYLE: Any = {
@@ -74,13 +76,13 @@ def _drawn(report: Report) -> Iterator[tuple[str, Figure]]:
     parts = {part.found.neuron: part for part in report.neurons if part.map}
     best = dict.fromkeys(finding.found.neuron for finding in report.findings)
     for neuron in [neuron for neuron in best if neuron in parts][:MAPS]:
-        yield f"heads-{neuron}", _head_map(parts[neuron])
+        yield f"heads-{neuron}", _head_map(parts[neuron], in_full(parts[neuron], report))
 
 
-def _new(height: float) -> tuple[Figure, Axes]:
+def _new(height: float, width: float = COLUMN) -> tuple[Figure, Axes]:
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(COLUMN, height))
+    figure = Figure(figsize=(width, height))
     return figure, figure.add_subplot()
 
 
@@ -129,7 +131,7 @@ def _scores(report: Report) -> Figure:
         color = LIT if group.group == "next-token" else QUIET
         axes.step(
             [0.0, *group.values, 1.0], [0.0, *((i + 1) / n for i in range(n)), 1.0], where="post",
-            color=color, linestyle=style, linewidth=1.2, label=name,
+            color=color, linestyle=style, linewidth=1.6 if color == LIT else 0.8, label=name,
         )  # fmt: skip
     axes.axvline(0.5, color=QUIET, linewidth=0.7, dashes=(2, 2))
     axes.set_xlim(0, 1)
@@ -162,7 +164,7 @@ def _ablations(shown: list[Finding]) -> Figure:
     return figure
 
 
-def _head_map(part: NeuronPart) -> Figure:
+def _head_map(part: NeuronPart, told: Sequence[HeadPart]) -> Figure:
     """Mean contribution of every head, layer by layer."""
     import numpy as np
     from matplotlib.colors import LinearSegmentedColormap
@@ -170,7 +172,8 @@ def _head_map(part: NeuronPart) -> Figure:
     values = np.array([[np.nan if value is None else value for value in row] for row in part.map])
     most = float(np.nanmax(np.abs(values))) or 1.0
     layers, heads = values.shape
-    figure, axes = _new(min(7.0, max(1.0, 0.55 + (COLUMN - 0.8) * layers / heads * 0.8)))
+    width = COLUMN if heads < WIDE_FROM else PAGE
+    figure, axes = _new(min(7.0, max(1.0, 0.55 + (width - 0.8) * layers / heads * 0.6)), width)
     scale = LinearSegmentedColormap.from_list("lamp", [COLD, "#f7f4ec", LIT])
     image = axes.imshow(values, cmap=scale, vmin=-most, vmax=most, aspect="auto")
     every = max(1, -(-max(layers, heads) // 16))
@@ -183,11 +186,10 @@ def _head_map(part: NeuronPart) -> Figure:
     for layer, head in zip(*np.nonzero(values < 0), strict=True):
         if abs(values[layer, head]) >= 0.2 * most:
             axes.text(head, layer, "−", ha="center", va="center", color=INK, fontsize=6)
-    for one in part.heads:
-        if one.explanations:
-            outline = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)]
-            xs, ys = zip(*((one.head.index + x, one.head.layer + y) for x, y in outline), strict=True)
-            axes.plot(xs, ys, color=INK, linewidth=0.8, clip_on=False)
+    for one in told:
+        outline = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)]
+        xs, ys = zip(*((one.head.index + x, one.head.layer + y) for x, y in outline), strict=True)
+        axes.plot(xs, ys, color=INK, linewidth=0.8, clip_on=False)
     bar = figure.colorbar(image, ax=axes, shrink=0.9, aspect=14, pad=0.02)
     bar.outline.set_visible(False)
     return figure

@@ -8,8 +8,8 @@ from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.records import Interval
 
 ABOUT_SOME = (
-    "This report is about some of the study's neurons, chosen by hand. Comparisons of scores, with random neurons too, are "
-    "those of the whole study, and q was adjusted over all of its heads. The neurons here:"
+    "This report is about some of the study's neurons, chosen by hand. Comparisons of scores, with random neurons too, "
+    "are those of the whole study, and q was adjusted over all of its heads. The neurons here:"
 )
 
 

@@ -14,10 +14,11 @@ from typing import Any
 
 import platformdirs
 import pytest
+from markupsafe import Markup
 
 from headtorch.core.study import Study
 from headtorch.core.study.report import report_of
-from headtorch.core.study.report.html import to_html
+from headtorch.core.study.report.html import _environment, to_html
 from headtorch.core.text import visible
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="playwright is not installed")
@@ -110,6 +111,18 @@ def test_the_policy_holds_against_a_script_that_runs_all_the_same(opened: Open, 
 
 def test_it_reads_the_same_without_its_script(opened: Open) -> None:
     assert opened(java_script_enabled=False).inner_text("main") == opened().inner_text("main")
+
+
+def test_what_is_left_out_of_the_markup_is_nothing_to_a_browser(
+    opened: Open, study: Study, path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tree = "document.body.outerHTML.replace(/>\\s+/g, '>').replace(/\\s+</g, '<')"
+    shorter = opened()
+    seen = shorter.evaluate(tree), shorter.inner_text("body")
+    monkeypatch.setitem(_environment().filters, "compact", Markup)
+    path.write_text(to_html(report_of(study)))
+    longer = opened()
+    assert (longer.evaluate(tree), longer.inner_text("body")) == seen
 
 
 def test_a_table_is_sorted_by_the_keyboard_and_says_how(opened: Open) -> None:
