@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import made_up
 import numpy as np
 from fake_engine import FakeEngine
 from numpy.typing import NDArray
@@ -17,7 +18,6 @@ from headtorch.core.engine.protocol import HeadRoles, NeuronList, Shading
 from headtorch.core.events import (
     AnyEvent,
     BaselineCompared,
-    CorpusOpened,
     HeadAblated,
     HeadActivityFound,
     HeadExplained,
@@ -63,7 +63,6 @@ AN, AS, STATES = NeuronId(3, 892), NeuronId(3, 17), NeuronId(2, 364)
 RANDOM_1, RANDOM_2 = NeuronId(3, 77), NeuronId(2, 1386)
 NEURONS = (AN, AS, STATES, RANDOM_1, RANDOM_2)
 LOOKUP, PREVIOUS, DAMPING, ALWAYS = HeadId(2, 7), HeadId(1, 2), HeadId(2, 4), HeadId(0, 5)
-FIRST = "<|endoftext|>"
 
 HOSTILE = "[bold]x[/bold] [/INST] \x1b[31mred\x1b]0;title\x07 a\u202eb\u2066c\u0000\r\n\t漢字 e\u0301 {0} %s"
 
@@ -101,21 +100,17 @@ def sample_prompt(neuron: NeuronId, index: int, lower: bool = False) -> Prompt:
     tokens = words.split("|")
     activation = (1.5 if lower else 9.81) - 0.37 * index
     document = 4127 + 13 * index + neuron.index + 1000 * lower
-    return Prompt(
-        neuron=neuron,
-        document=document,
-        title=f"{1790 + index} A speech, no. {document}",
+    return made_up.prompt(
+        neuron,
+        document,
+        tokens,
         position=211 + index,
-        start=211 + index - len(tokens) + 1,
-        window_start=0,
+        title=f"{1790 + index} A speech, no. {document}",
         token_ids=[0, *range(10, 10 + len(tokens))],
-        tokens=[FIRST, *tokens],
         activation=activation,
         full_activation=activation * 1.1,
         kept_ratio=1 / 1.1,
-        cluster=document,
         half="explain" if index % 2 == 0 else "score",
-        long=False,
         next_token_id=None if follows is None else _token_id(neuron) if follows == _TOKENS[neuron] else 99,
         next_token=follows,
         bin=3 if lower else None,
@@ -160,15 +155,7 @@ def sample_events() -> list[AnyEvent]:
     before: list[AnyEvent] = [
         StageStarted(stage="discover"),
         ModelOpened(facts=sample_facts()),
-        CorpusOpened(
-            name="sotu",
-            fingerprint="c0ffee",
-            documents=249,
-            tokens=2_000_000,
-            clusters=247,
-            explain_documents=125,
-            score_documents=124,
-        ),
+        made_up.corpus(),
         NeuronsFound(neurons=[sample_row(neuron) for neuron in NEURONS]),
         StageFinished(stage="discover", seconds=1.5),
         IndexReady(key="k", windows=9000, tokens=2_000_000, seconds=60.0),
@@ -181,10 +168,10 @@ def sample_row(neuron: NeuronId) -> NextTokenNeuron:
     """A neuron's row as discovery gives it."""
     at = NEURONS.index(neuron)
     kinds: tuple[Kind, ...] = ("prediction", "prediction", "suppression", "ordinary", "entropy")
-    return NextTokenNeuron(
-        neuron=neuron,
+    return made_up.found(
+        neuron,
+        _TOKENS[neuron],
         token_id=_token_id(neuron),
-        token=_TOKENS[neuron],
         congruence=14.2 - 1.7 * at,
         cosine=0.61 - 0.08 * at,
         z=31.0 - 5.0 * at,
@@ -282,12 +269,11 @@ def sample_activity(neuron: NeuronId, head: HeadId, lower: int = 0) -> HeadActiv
     """A head's labels by `is_active`."""
     active = [is_active(head, prompt) for prompt in range(PROMPTS + lower)]
     explaining = active[:PROMPTS:2]
-    return HeadActivity(
-        neuron=neuron,
-        head=head,
-        rule="baseline",
+    return made_up.activity(
+        neuron,
+        head,
+        active,
         suppressing=head == DAMPING,
-        active=active,
         explain_share=sum(explaining) / len(explaining),
         mean_active=-0.8 if head == DAMPING else 3.1,
         mean_inactive=0.05,
@@ -298,37 +284,29 @@ def sample_activity(neuron: NeuronId, head: HeadId, lower: int = 0) -> HeadActiv
 def sample_explanation(neuron: NeuronId, head: HeadId) -> Explanation:
     """A rule in words."""
     text = "Active when the text has named, a few words earlier, a thing that begins with a vowel sound."
-    return Explanation(
-        neuron=neuron, head=head, explainer="rules", text=text, rule="re:\\b[aeiou]", train_balanced_accuracy=0.9
-    )
+    return made_up.explanation(neuron, head, text, rule="re:\\b[aeiou]")
 
 
 def sample_score(neuron: NeuronId, head: HeadId, e: float | None) -> Score:
     """E with its interval and controls; without `e`, a head that could not be scored."""
     inactive = 0 if e is None else 4
-    return Score(
-        neuron=neuron,
-        head=head,
-        explainer="rules",
+    return made_up.score(
+        neuron,
+        head,
+        e,
         n_active=8,
         n_inactive=inactive,
         true_active=7,
         true_inactive=3 if inactive else 0,
-        unusable=1,
-        e=e,
         interval=None if e is None else Interval(e - 0.12, min(1.0, e + 0.09)),
         f1=None if e is None else 0.81,
         mcc=None if e is None else 0.6,
-        p=None if e is None else 0.0004,
-        q=None,
         random_text_precision=None if e is None else 0.2,
         controls=[
             Control(name="other head", e=0.52, n=12),
             Control(name="empty", e=0.5, n=12),
             Control(name="shuffled", e=None, n=0),
         ],
-        dropped=2,
-        wrong_active=[1],
         wrong_inactive=[] if e is None else [5],
     )
 
@@ -336,15 +314,13 @@ def sample_score(neuron: NeuronId, head: HeadId, e: float | None) -> Score:
 def sample_validity(neuron: NeuronId) -> Validity:
     """Valid for the next-token neurons, not for the random ones."""
     chosen = neuron in (AN, AS, STATES)
-    return Validity(
-        neuron=neuron,
+    return made_up.validity(
+        neuron,
         token_id=_token_id(neuron),
-        n=64,
         next_share=0.875 if chosen else 0.02,
         base_rate=0.004,
         lift=218.75 if chosen else 5.0,
         auroc=0.97 if chosen else None,
-        logit_attribution=2.5,
         ablation_log_p=-0.5 if chosen else 0.01,
         valid=chosen,
     )
@@ -352,12 +328,10 @@ def sample_validity(neuron: NeuronId) -> Validity:
 
 def sample_ablation(neuron: NeuronId, head: HeadId) -> Ablation:
     """The head matters where it is active."""
-    return Ablation(
-        neuron=neuron,
-        head=head,
+    return made_up.ablation(
+        neuron,
+        head,
         token_id=_token_id(neuron),
-        replacement="mean",
-        position="last",
         active=AblationGroup(
             n=8, delta_log_p=-1.31, delta_p=-0.3, delta_logit=-1.2, delta_activation=-2.9, delta_rank=4.5
         ),
@@ -369,29 +343,7 @@ def sample_ablation(neuron: NeuronId, head: HeadId) -> Ablation:
 
 def sample_facts() -> ModelFacts:
     """A GPT-2 of 4 layers and 8 heads."""
-    return ModelFacts(
-        name="demo",
-        family="gpt2",
-        revision=None,
-        fingerprint="f00d",
-        n_layers=LAYERS,
-        n_heads=HEADS,
-        n_kv_heads=HEADS,
-        d_model=256,
-        d_head=32,
-        d_mlp=1536,
-        d_vocab=4096,
-        context=256,
-        parallel=False,
-        gated=False,
-        activation="gelu",
-        norm="layer",
-        post_norm=False,
-        soft_cap=None,
-        first_token=0,
-        dtype="float32",
-        device="cpu",
-    )
+    return made_up.facts(LAYERS, HEADS, 256, d_mlp=1536)
 
 
 def sample_settings() -> Settings:
