@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import signal
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Protocol
@@ -27,6 +27,7 @@ from headtorch.core.errors import HeadtorchError
 from headtorch.core.settings import LlmAccess
 from headtorch.core.text import visible
 from headtorch.tui.explaining import asks_models, heads_left, heads_unanswered
+from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.keys import key_name
 from headtorch.tui.language_model import LanguageModel
@@ -41,6 +42,7 @@ from headtorch.tui.settings import TuiSettings, load_settings
 from headtorch.tui.theming import Themes
 
 if TYPE_CHECKING:
+    from headtorch.tui.screens.compare import StudyWanted
     from headtorch.tui.screens.workbench import Workbench
 
 
@@ -65,7 +67,11 @@ EngineMaker = Callable[[Callable[[AnyMessage], object], Callable[[EngineExit], o
 
 
 class HeadtorchApp(App[None], inherit_bindings=False):
-    """headtorch in the terminal: the pick screen, then the workbench. `study` is opened at once."""
+    """headtorch in the terminal: the pick screen, then the workbench.
+
+    study: is opened at once
+    compare: studies that are put side by side at once
+    """
 
     TITLE = "headtorch"
     CSS_PATH = "headtorch.tcss"
@@ -82,6 +88,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         device: str = "auto",
         theme: str | None = None,
         read_only: bool = False,
+        compare: Sequence[str] = (),
         engine: EngineMaker | None = None,
         settings: TuiSettings | None = None,
     ) -> None:
@@ -100,6 +107,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         self.session = self._session()
         self._picked = None if study is None else PickResult(None, study, device)
         self._read_only = read_only
+        self._compare = compare
+        self.chosen_exports = Chosen()
         self._engine_runs = self._engine_died = self._engine_asleep = False
         self._opened = 0.0  # when the present study was
         self._workbench: Workbench | None = None
@@ -128,7 +137,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         with suppress(NotImplementedError, RuntimeError):  # in the main thread of a Unix system
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.leave)
         if self._picked is None:
-            self.push_screen(PickScreen(), self.picked)
+            self.push_screen(PickScreen(compare=self._compare), self.picked)
         else:
             self.picked(self._picked)
         self._engine_asleep = self.session.read_only is not None
@@ -152,6 +161,10 @@ class HeadtorchApp(App[None], inherit_bindings=False):
                 self.say(str(error), True)
                 self.push_screen(PickScreen(back=self.workbench is not None), self.picked)
                 return
+            if result.neuron is not None:
+                session.select_neuron(result.neuron)
+            if result.head is not None:
+                session.select_head(result.head)
             session.read_only = why_read_only(session, self._read_only, self.engine.pid)
             self._opened = time.monotonic()
         if self.workbench is not None:
@@ -187,6 +200,11 @@ class HeadtorchApp(App[None], inherit_bindings=False):
     def action_pick(self) -> None:
         """Let the user pick another study; escape leads back."""
         self.push_screen(PickScreen(back=True), self.picked)
+
+    def on_study_wanted(self, message: StudyWanted) -> None:
+        """Another study was chosen in a comparison."""
+        device = self._picked.device if self._picked is not None else "auto"
+        self.picked(PickResult(None, message.at.where, device, message.at.neuron, message.at.head))
 
     def _open(self) -> None:
         """Have the engine open the study; first ask where that would spend something."""

@@ -212,13 +212,18 @@ async def test_a_bookmark_and_a_note_are_on_the_disk_at_once(folder: Path) -> No
 
 
 @in_terminal
-async def test_export_writes_the_report_and_says_where(folder: Path) -> None:
+async def test_export_asks_what_to_write_and_says_where_it_is(folder: Path) -> None:
     async with running(folder) as (app, _, pilot):
-        await pilot.press("x")
-        await app.workers.wait_for_complete()
-        await pilot.pause()
+        await pilot.press("x", "enter")
+        for _ in range(500):
+            await pilot.pause(0.02)
+            if "files written" in screen_text(app):
+                break
         assert (folder / "report" / "report.md").stat().st_size > 0
-        assert "report.json" in notices(app)
+        assert "report.json" in screen_text(app)
+        await pilot.press("escape", "x")
+        await pilot.pause()
+        assert "Export the report of sample" in screen_text(app), "it can be done again"
 
 
 @in_terminal

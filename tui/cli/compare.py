@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headtorch.core.errors import InputError
 from headtorch.tui.cli import options
 
 if TYPE_CHECKING:
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 def compare(
     studies: Annotated[list[str], typer.Argument(help="Names or folders of two or more studies.", show_default=False)],
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown instead of tables.")] = False,
+    tui: Annotated[bool, typer.Option("--tui", help="Look at the comparison in the terminal, page by page.")] = False,
     json: options.Json = False,
 ) -> None:
     """Compare studies: settings that differ, scores, and the neurons that studies of one model share.
@@ -24,14 +27,25 @@ def compare(
     Examples:
       headtorch compare states-sotu states-news
       headtorch compare small large --json
+      headtorch compare states-sotu states-news --tui
     """
-    from headtorch.core.study.side_by_side import compare_studies
-    from headtorch.core.study.study import Study
-    from headtorch.tui.cli.output import print_json, print_text
+    if json + markdown + tui > 1:
+        raise InputError("--json, --markdown and --tui are three ways to show a comparison: choose one.")
+    if tui:
+        from headtorch.tui.opening import open_workbench
 
-    found = compare_studies([Study.open(name) for name in studies])
+        open_workbench(compare=studies)
+        return
+    from headtorch.core.study.report.comparison import comparison_markdown
+    from headtorch.core.study.side_by_side import compare_studies, open_studies
+    from headtorch.tui.cli.output import print_json, print_text, write
+
+    found = compare_studies(open_studies(studies))
     if json:
         print_json(found)
+        return
+    if markdown:
+        write(comparison_markdown(found).rstrip("\n"))
         return
     _print_studies(found)
     _print_scores(found)
@@ -92,6 +106,8 @@ def _print_pair(pair: Pair) -> None:
             ("token", "text"),
             ("ρ of β", "right"),
             ("heads", "right"),
+            ("ρ of effect", "right"),
+            ("heads", "right"),
             ("ρ of direct", "right"),
             ("heads", "right"),
             ("ρ of activity", "right"),
@@ -105,6 +121,8 @@ def _print_pair(pair: Pair) -> None:
                 visible_token(one.token),
                 one.beta.spearman,
                 one.beta.n,
+                one.effect.spearman,
+                one.effect.n,
                 one.mean_direct.spearman,
                 one.mean_direct.n,
                 one.share.spearman,
@@ -117,9 +135,10 @@ def _print_pair(pair: Pair) -> None:
         title=f"Neurons of both {about}, on {corpus}",
     )
     print_note(
-        "ρ: Spearman over the heads; β: a head's share of the neuron's variation on random positions; direct: its mean "
-        "attribution; activity: share of the strongest prompts on which it is active, for heads worth explaining in "
-        "both; only first, only second: heads worth explaining in one alone"
+        "ρ: Spearman over the heads; β: a head's share of the neuron's variation on random positions; effect: "
+        "its exact effect on the activation, by the same replacement in both; direct: its mean attribution; "
+        "activity: share of the strongest prompts on which it is active, for heads worth explaining in both; "
+        "only first, only second: heads worth explaining in one alone"
     )
     rows = [(one.neuron, *_head(head)) for one in pair.neurons for head in one.heads]
     if rows:

@@ -22,7 +22,12 @@ UNBROKEN = 100_000  # columns: wide enough for any row
 
 def print_json(value: object) -> None:
     """Print a record, or a list of records, with addresses written as L3.N412."""
-    write(msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode())
+    write(json_text(value))
+
+
+def json_text(value: object) -> str:
+    """What `print_json` prints."""
+    return msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode()
 
 
 def plain(value: object) -> object:

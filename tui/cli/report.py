@@ -15,7 +15,12 @@ def report(
     format: Annotated[
         str, typer.Option("--format", "-f", help="html, md, json, csv, parquet, figures; several with commas.")
     ] = "html,md,json,csv",
-    out: Annotated[Path | None, typer.Option(help="Where the files go; by default into the study's folder.")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Where the files go; by default report/ in the study's folder.")
+    ] = None,
+    neurons: Annotated[
+        str, typer.Option(help="all, bookmarked, or addresses such as L3.N412,L2.N7: what the report is about.")
+    ] = "all",
     json: options.Json = False,
 ) -> None:
     """Write the report of a study: HTML or Markdown to read, JSON, CSV or Parquet for programs, figures for papers.
@@ -26,13 +31,17 @@ def report(
     Examples:
       headtorch report comparisons
       headtorch report comparisons --format html,figures --out paper/
+      headtorch report comparisons --neurons bookmarked
     """
     from headtorch.core.study.report import parse_formats, write_report
     from headtorch.core.study.study import Study
+    from headtorch.core.study.subset import chosen_neurons, folder_name
     from headtorch.tui.cli.output import print_json, print_text
 
     formats = parse_formats(format)
-    paths = write_report(Study.open(study), out, formats)
+    opened = Study.open(study)
+    chosen = chosen_neurons(neurons, opened.state, opened.notes.read())
+    paths = write_report(opened, out or opened.folder / "report" / folder_name(neurons), formats, chosen)
     if json:
         print_json([str(path) for path in paths])
         return

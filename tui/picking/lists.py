@@ -38,7 +38,7 @@ class PickList(Lines):
 
     def __init__(self, empty: str, id: str) -> None:
         super().__init__(id=id)
-        self._empty = empty
+        self.empty = empty
         self.rows: list[Row] = []
 
     def fill(self, rows: list[Row]) -> None:
@@ -58,7 +58,7 @@ class PickList(Lines):
         return len(self.rows)
 
     def empty_text(self) -> str:
-        return self._empty
+        return self.empty
 
     def draw_line(self, index: int, width: int, selected: bool) -> Text:
         row, palette = self.rows[index], self.palette

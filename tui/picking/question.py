@@ -11,6 +11,7 @@ from headtorch.core.errors import HeadtorchError, InputError
 from headtorch.core.model.addresses import parse_layers
 from headtorch.core.model.preview import ModelPreview
 from headtorch.core.model.tokens_at_hand import TokensAtHand
+from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import LlmSettings, Settings
 from headtorch.core.text import visible_token
 from headtorch.tui.cli.workspaces import anchored
@@ -24,6 +25,8 @@ class PickResult:
     settings: Settings | None
     where: str | None
     device: str
+    neuron: NeuronId | None = None  # to look at first in a study that is reopened, and a head of it
+    head: HeadId | None = None
 
 
 def read_tokens(line: str) -> tuple[str, ...]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from threading import Thread
 from typing import Any, ClassVar
 
@@ -31,6 +31,7 @@ from headtorch.tui.picking.estimate import estimate
 from headtorch.tui.picking.gather import Facts
 from headtorch.tui.picking.lists import PickList, Row, corpus_rows, model_rows, study_rows
 from headtorch.tui.picking.machine import Device, meant_by
+from headtorch.tui.picking.marks import MarkedList, StudyList
 from headtorch.tui.picking.question import (
     PRESETS,
     PickResult,
@@ -58,13 +59,18 @@ HELP = (
     "Type a model (demo, a Hugging Face id, a folder), a corpus (sotu, a file, folder or glob, hf:name) and tokens, or "
     "take a model and a corpus from the lists. The space in front of a token counts and is shown as ·; "
     "commas separate several tokens, and \\, is a comma itself. Without a token the neurons are studied that promote "
-    "any token most. A line of the list of studies reopens that one. The explainer can be chosen where the table "
-    "[explainer] of config.toml names a language model; what it may cost is asked before it begins."
+    "any token most. A line of the list of studies reopens that one; space marks studies and c puts the marked "
+    "ones side by side. The explainer can be chosen where the table [explainer] of config.toml names a language model; "
+    "what it may cost is asked before it begins."
 )
 
 
 class PickScreen(Page[PickResult | None]):
-    """Returns what was picked, or None for back. `back`: there is a workbench to go back to."""
+    """Returns what was picked, or None for back.
+
+    back: there is a workbench to go back to
+    compare: studies to put side by side at once, over this screen
+    """
 
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("pick")]
     CSS = """
@@ -94,9 +100,9 @@ class PickScreen(Page[PickResult | None]):
             super().__init__()
             self.topic, self.number, self.value = topic, number, value
 
-    def __init__(self, back: bool = False) -> None:
+    def __init__(self, back: bool = False, compare: Sequence[str] = ()) -> None:
         super().__init__()
-        self._back = back
+        self._back, self._compare = back, list(compare)
         self._memory = remembered()
         self._facts: Facts | None = None  # of the model and corpus that the fields name
         self._devices: list[Device] = []
@@ -128,7 +134,7 @@ class PickScreen(Page[PickResult | None]):
             with Vertical(id="right"):
                 yield PickList("Looking for models …", id="models")
                 yield PickList("Looking for corpora …", id="corpora")
-                yield PickList("No study yet.", id="studies")
+                yield StudyList("No study yet.", id="studies")
         yield Footer(show_command_palette=False)
 
     def on_mount(self) -> None:
@@ -148,6 +154,8 @@ class PickScreen(Page[PickResult | None]):
         self.query_one("#token", Entry).focus()
         self._said()
         self.call_after_refresh(self._gather)
+        if self._compare:
+            self._show_compared(self._compare)
 
     @property
     def palette(self) -> Palette:
@@ -383,6 +391,28 @@ class PickScreen(Page[PickResult | None]):
         self._go("token")
         if chosen.wrong:
             self._say_wrong(chosen)
+
+    @on(MarkedList.Marked)
+    def _marked(self, message: MarkedList.Marked) -> None:
+        count, key = len(message.list.marked), key_of("studies.compare", self.app._keymap)
+        message.list.border_subtitle = Content(f"{count} marked · {key} compare" if count else "")
+
+    @on(StudyList.Compare)
+    def _compare_marked(self, message: StudyList.Compare) -> None:
+        if len(message.studies) > 1:
+            self._show_compared(message.studies)
+        else:
+            key = key_of("studies.mark", self.app._keymap)
+            self.app.notify(f"Mark two or more studies with {key} first.", markup=False, severity="warning")
+
+    def _show_compared(self, studies: Sequence[str]) -> None:
+        from headtorch.tui.screens.compare import CompareScreen, OpenAt  # numpy: not before it is wanted
+
+        def opened(at: OpenAt | None) -> None:
+            if at is not None:
+                self.dismiss(PickResult(None, at.where, self.choices().device, at.neuron, at.head))
+
+        self.app.push_screen(CompareScreen(studies), opened)
 
     def _say_wrong(self, row: Row) -> None:
         self.app.notify(row.detail, markup=False, severity="error", timeout=8)

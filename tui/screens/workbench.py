@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
+from pathlib import Path
 from typing import ClassVar
 
 from textual import on
@@ -23,18 +24,22 @@ from headtorch.core.errors import HeadtorchError
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
+from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
 from headtorch.tui.read_only import read_only_line
 from headtorch.tui.refusals import no_engine, no_neuron, no_study
+from headtorch.tui.reporting import report_export
 from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.screens.calls import CallsScreen
 from headtorch.tui.screens.causing import Causing
+from headtorch.tui.screens.compare import CompareScreen, OpenAt, StudyWanted
+from headtorch.tui.screens.compare_with import CompareWithScreen
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.explaining import Explaining
-from headtorch.tui.screens.export import export
+from headtorch.tui.screens.export import ExportScreen
 from headtorch.tui.screens.four_panes import FourPanes
 from headtorch.tui.screens.go_to import GoToScreen, Target
 from headtorch.tui.screens.note import NoteScreen
@@ -283,10 +288,30 @@ class Workbench(FourPanes):
         copy(self.app, self.panes[self._current - 1].copy_text())
 
     def action_export(self) -> None:
-        """Write the report."""
+        """Write the report, in the formats and about the neurons that the user chooses."""
         if not self.refuses(no_study(self.session)):
-            assert self.session.study is not None
-            export(self, self.session.study.folder)
+            self.app.push_screen(ExportScreen(report_export(self.session), Chosen.of(self.app)))
+
+    def action_compare(self) -> None:
+        """Put the study beside others."""
+        if self.refuses(no_study(self.session)) or self.session.study is None:
+            return
+        marked = Chosen.of(self.app).compared
+        self.app.push_screen(CompareWithScreen(str(self.session.study.folder), marked), self._compare)
+
+    def _compare(self, studies: list[str] | None) -> None:
+        if studies:
+            self.app.push_screen(CompareScreen(studies), self._open_at)
+
+    def _open_at(self, at: OpenAt | None) -> None:
+        """In this workbench where it is the same study, else in a new one."""
+        study = self.session.study
+        if at is None or study is None:
+            return
+        if Path(at.where) != study.folder:
+            self.post_message(StudyWanted(at))
+        elif at.neuron is not None and self.go_to_neuron(at.neuron) and at.head is not None:
+            self.selected(self.session.select_head(at.head))
 
     # refusals
 
