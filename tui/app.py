@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, ClassVar, Protocol
 
 from textual.app import App
 from textual.binding import Binding, BindingType
+from textual.screen import Screen
 
 from headtorch.core.engine.client import EngineClient, EngineExit
 from headtorch.core.engine.protocol import (
@@ -32,16 +33,17 @@ from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.keys import key_name
 from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import Palette
-from headtorch.tui.palette_commands import CommandScreen, HeadtorchCommands
 from headtorch.tui.read_only import WAS_WRITTEN, look_again, read_only_line, why_read_only
-from headtorch.tui.screens.budget import BudgetScreen, Leave
-from headtorch.tui.screens.help import HelpScreen
 from headtorch.tui.screens.pick import PickResult, PickScreen
+from headtorch.tui.screens.plate import PlateScreen
 from headtorch.tui.session import Session
 from headtorch.tui.settings import TuiSettings, load_settings
 from headtorch.tui.theming import Themes
 
 if TYPE_CHECKING:
+    from textual.command import Provider
+
+    from headtorch.tui.screens.budget import Leave
     from headtorch.tui.screens.compare import StudyWanted
     from headtorch.tui.screens.workbench import Workbench
 
@@ -63,6 +65,12 @@ class Engine(Protocol):
     def pid(self) -> int | None: ...
 
 
+def _commands() -> type[Provider]:
+    from headtorch.tui.palette_commands import HeadtorchCommands  # not before the first frame
+
+    return HeadtorchCommands
+
+
 EngineMaker = Callable[[Callable[[AnyMessage], object], Callable[[EngineExit], object]], Engine]
 
 
@@ -75,7 +83,7 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
     TITLE = "headtorch"
     CSS_PATH = "headtorch.tcss"
-    COMMANDS: ClassVar = {HeadtorchCommands}
+    COMMANDS: ClassVar = {_commands}
     BINDINGS: ClassVar[list[BindingType]] = [
         *bindings("app"),
         Binding("ctrl+c", "help_quit", show=False, system=True),  # says how to leave, as in every such program
@@ -127,8 +135,12 @@ class HeadtorchApp(App[None], inherit_bindings=False):
         """The workbench, once there is one."""
         return self._workbench
 
+    def get_default_screen(self) -> Screen[None]:
+        """The first frame, where a study is opened at once."""
+        return PlateScreen(self._picked.where if self._picked is not None else None)
+
     def on_mount(self) -> None:
-        """The first frame; the engine is started behind it."""
+        """The first frame; the study is opened and the engine started behind it."""
         self.set_keymap(self.settings.keymap)
         for problem in (*self.settings.problems, *self.themes.problems):
             self.say(problem, True)
@@ -138,7 +150,11 @@ class HeadtorchApp(App[None], inherit_bindings=False):
             asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, self.leave)
         if self._picked is None:
             self.push_screen(PickScreen(compare=self._compare), self.picked)
-        else:
+        self.call_after_refresh(self._begin)
+
+    async def _begin(self) -> None:
+        """What the first frame does not wait for."""
+        if self._picked is not None:
             self.picked(self._picked)
         self._engine_asleep = self.session.read_only is not None
         if not self._engine_asleep:
@@ -208,6 +224,8 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
     def _open(self) -> None:
         """Have the engine open the study; first ask where that would spend something."""
+        from headtorch.tui.screens.budget import BudgetScreen, Leave
+
         if self._picked is None:
             return
         state = self.session.state
@@ -311,11 +329,15 @@ class HeadtorchApp(App[None], inherit_bindings=False):
 
     def action_command_palette(self) -> None:
         """Every command by name. Textual's palette fails where its list has no row, so a low terminal goes without."""
+        from headtorch.tui.palette_commands import CommandScreen
+
         if self.size.height >= PALETTE_ROWS and not isinstance(self.screen, CommandScreen):
             self.push_screen(CommandScreen(id="--command-palette"))
 
     def action_help(self) -> None:
         """What the keys and columns mean."""
+        from headtorch.tui.screens.help import HelpScreen
+
         self.push_screen(HelpScreen.of(self.screen, self.focused))
 
     def action_change_theme(self) -> None:

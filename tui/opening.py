@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import sys
 from collections.abc import Sequence
@@ -23,6 +24,7 @@ def open_workbench(
     Raises InputError without a terminal and for a theme that is not there, StudyError for a study that is not.
     """
     require_terminal()
+    gc.disable()  # there is nothing to collect while modules are loaded, and looking costs a tenth of the time
     from headtorch.tui.app import HeadtorchApp
 
     for name in [study] if study is not None else compare:
@@ -31,6 +33,7 @@ def open_workbench(
 
         read_study_file(resolve(name))
     app = HeadtorchApp(study=study, device=device, theme=theme, read_only=read_only, compare=compare)
+    gc.enable()
     if theme is not None and theme not in app.themes.names:
         raise InputError(f"There is no theme {theme!r}; there are {', '.join(app.themes.names)}.")
     app.run(mouse=app.settings.mouse)

@@ -14,8 +14,8 @@ class Page(Screen[Result], Generic[Result]):
     """A whole screen over the workbench."""
 
     def dismiss(self, result: Result | None = None) -> AwaitComplete:
-        """Leave with a result; nothing where another screen is on top, or this one is left already."""
-        return super().dismiss(result) if self.is_active else AwaitComplete()
+        """Leave with a result; nothing where another screen is on top, or this one is left already or not yet there."""
+        return super().dismiss(result) if self.is_active and self.is_mounted else AwaitComplete()
 
 
 class Dialog(ModalScreen[Result], Page[Result], Generic[Result]):
