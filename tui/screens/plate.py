@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from rich.text import Text
-from textual.app import RenderResult
 from textual.screen import Screen
 
 from headtorch.core.text import visible
@@ -19,7 +18,7 @@ class PlateScreen(Screen[None]):
         super().__init__()
         self._opens = opens
 
-    def render(self) -> RenderResult:
+    def render(self) -> Text:
         """One line, as the breadcrumb will have it."""
         palette: Palette = getattr(self.app, "palette", CAVE)
         plate = (" headtorch ", palette.style("background", on="lamp", bold=True))
