@@ -22,7 +22,6 @@ from headtorch.tui.screens.leaving import Dialog
 from headtorch.tui.screens.telling import Telling
 from headtorch.tui.widgets.lines import Lines
 
-
 MOST_ROWS = 16
 
 
