@@ -7,9 +7,12 @@ from typing import TYPE_CHECKING
 
 from headtorch.core.causes import (
     Agreement,
+    ContextVariety,
     Cooperation,
     PairSynergy,
     Spectrum,
+    SpectrumBin,
+    SpectrumCurve,
 )
 from headtorch.core.records import (
     HeadId,
@@ -17,7 +20,7 @@ from headtorch.core.records import (
     NeuronId,
     Record,
 )
-from headtorch.core.study.report.phrases import number, small, table
+from headtorch.core.study.report.phrases import number, small, table, with_interval
 from headtorch.core.study.state import StudyState
 
 if TYPE_CHECKING:

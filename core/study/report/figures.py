@@ -176,16 +176,16 @@ def _head_map(part: NeuronPart, told: Sequence[HeadPart]) -> Figure:
     figure, axes = _new(min(7.0, max(1.0, 0.55 + (width - 0.8) * layers / heads * 0.6)), width)
     scale = LinearSegmentedColormap.from_list("lamp", [COLD, "#f7f4ec", LIT])
     image = axes.imshow(values, cmap=scale, vmin=-most, vmax=most, aspect="auto")
-    every = max(1, -(-max(layers, heads) // 16))
-    axes.set_xticks(range(0, heads, every))
-    axes.set_yticks(range(0, layers, every))
+    axes.set_xticks(range(0, heads, -(-heads // 20)))
+    axes.set_yticks(range(0, layers, -(-layers // 20)))
     axes.set_xlabel("head")
     axes.set_ylabel("layer")
     axes.set_title(f"{part.found.neuron} {visible_token(part.found.token)}: mean contribution")
     axes.spines[:].set_visible(False)
     for layer, head in zip(*np.nonzero(values < 0), strict=True):
         if abs(values[layer, head]) >= 0.2 * most:
-            axes.text(head, layer, "−", ha="center", va="center", color=INK, fontsize=6)
+            on_dark = abs(values[layer, head]) >= 0.6 * most
+            axes.text(head, layer, "−", ha="center", va="center", color="white" if on_dark else INK, fontsize=6)
     for one in told:
         outline = [(-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5), (-0.5, -0.5)]
         xs, ys = zip(*((one.head.index + x, one.head.layer + y) for x, y in outline), strict=True)

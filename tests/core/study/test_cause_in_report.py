@@ -7,10 +7,16 @@ import pytest
 
 from headtorch.core.causes import (
     Agreement,
+    ContextVariety,
     Cooperation,
     EffectSummary,
     HeadEffect,
+    Mediation,
     PairSynergy,
+    SelfRepair,
+    Spectrum,
+    SpectrumBin,
+    SpectrumCurve,
     Synergy,
 )
 from headtorch.core.events import (
@@ -18,6 +24,8 @@ from headtorch.core.events import (
     AnyEvent,
     CooperationMeasured,
     EffectsMeasured,
+    HeadAblated,
+    SpectrumMeasured,
 )
 from headtorch.core.records import HeadId, Interval, NeuronId
 from headtorch.core.settings import Settings
@@ -81,3 +89,47 @@ def test_the_json_holds_all_of_it(asked: Settings, measured: list[AnyEvent]) -> 
     report = build_report("trial", asked, fold(measured))
     assert from_json(to_json(report)).cause == report.cause
     assert len(report.cause.agreement) == 2 and report.cause.cooperation[0].n == 12
+
+
+def test_effects_over_all_activations_are_a_row_a_bin(asked: Settings, measured: list[AnyEvent]) -> None:
+    curve = SpectrumCurve(
+        head=STRONG,
+        activation=[None, 0.625, 2.0],
+        activation_interval=[None, Interval(0.5, 0.75), None],
+        pre_activation=[None, 0.5, 1.0],
+        pre_activation_interval=[None, None, None],
+    )
+    bins = [
+        SpectrumBin(low=-1.0, high=0.0, n=0, activation=None),
+        SpectrumBin(low=0.0, high=1.0, n=9, activation=0.5),
+        SpectrumBin(low=None, high=None, strongest=1, n=12, activation=4.0),
+    ]
+    spectrum = Spectrum(neuron=NEURON, replacement="mean", position="last", donors=1, bins=bins, curves=[curve])
+    text = to_markdown(build_report("trial", asked, fold([*measured, SpectrumMeasured(spectrum=spectrum)])))
+    assert "| bin | mean activation | prompts | L2.H1 |" in text
+    assert "| -1.00 to 0.00 | – | 0 | – |" in text
+    assert "| 0.00 to 1.00 | 0.50 | 9 | 0.62 [0.50, 0.75] |" in text
+    assert "| strongest | 4.00 | 12 | 2.00 |" in text
+
+
+def test_variety_mediation_and_repair_are_told(asked: Settings, measured: list[AnyEvent]) -> None:
+    variety = ContextVariety(
+        n=512, top=20, variety=0.5, null_mean=0.4, null=Interval(0.3, 0.45), p=0.02, split=2, split_null=Interval(0, 1)
+    )
+    state = fold(measured)
+    [together] = state.cooperation.values()
+    state.cooperation[NEURON] = msgspec.structs.replace(together, variety=variety)
+    [done] = state.ablations.values()
+    through = Mediation(
+        n=8, total=-0.5, through=-0.25, around=-0.125, interaction=-0.125, total_interval=None, through_interval=None,
+        share=0.5, share_interval=None,
+    )  # fmt: skip
+    repair = SelfRepair(
+        n=8, direct_log_p=-1.0, total_log_p=-0.5, gap_log_p=0.5, repaired_log_p=0.75, direct_logit=-1.0,
+        total_logit=-0.5, gap_logit=0.5, repaired_logit=0.5,
+    )  # fmt: skip
+    state.apply(HeadAblated(ablation=msgspec.structs.replace(done, mediation_active=through, repair_active=repair)))
+    text = to_markdown(build_report("trial", asked, state))
+    assert "variety 0.50 among the top 20 of 512 random places" in text
+    assert "-0.250 goes through the neuron (50 %), -0.125 around it" in text
+    assert "-1.000 with everything later frozen, -0.500 in all; later layers make up for it on 75 %" in text

@@ -29,6 +29,7 @@ from headtorch.core.study import Study, StudyState, fold
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.report import Report, build_report, from_json, to_csv, to_json, to_markdown, write_report
 from headtorch.core.study.report.escape import escaped
+from headtorch.core.study.report.selected import in_full, in_rows
 from headtorch.core.study.rows import ScoreRow, score_rows
 from headtorch.core.text import visible
 
@@ -323,3 +324,27 @@ def test_a_report_that_cannot_be_written_is_a_storage_error(tmp_path: Path, aske
     (tmp_path / "file").write_text("")
     with Study.create("trial", asked) as study, pytest.raises(StorageError, match="cannot be written"):
         write_report(study, tmp_path / "file" / "report")
+
+
+def test_of_hundreds_of_heads_the_strongest_the_found_and_the_marked_are_told_in_full(
+    asked: Settings, events: list[AnyEvent]
+) -> None:
+    state = fold(events)
+    neuron = NeuronId(3, 412)
+    said, score = state.explanations[neuron, HeadId(2, 1), "rules"], state.scores[neuron, HeadId(2, 1), "rules"]
+    heads = [HeadId(layer, index) for layer in range(3) for index in range(20, 100)]
+    for head in heads:
+        state.explanations[neuron, head, "rules"] = msgspec.structs.replace(said, head=head, text=f"of {head}")
+        low = score.interval and msgspec.structs.replace(score.interval, low=0.1 + head.index / 1000)
+        state.scores[neuron, head, "rules"] = msgspec.structs.replace(score, head=head, interval=low)
+    report = build_report("t", asked, state, NoteBook(notes={f"{neuron} L1.H77": "look"}))
+    part = report.neurons[0]
+    full, (rows, count) = in_full(part, report), in_rows(part, report)
+    told = {str(head.head) for head in full}
+    assert "L1.H77" in told and {str(finding.score.head) for finding in report.findings} <= told
+    assert len(part.heads) - len(full) >= count == len(rows) > 200
+    assert not told & {str(head.head) for head, _ in rows}
+    lows = [score.interval.low for _, score in rows if score and score.interval]
+    assert lows == sorted(lows, reverse=True)
+    text = to_markdown(report)
+    assert f"{count} more explained heads" in text and all(f"of {head}" in text for head in heads)
