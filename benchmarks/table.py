@@ -59,7 +59,8 @@ def not_measured(what: str, target: float | None = None, note: str = "", *, at_l
 
 def within(what: str, measured: float, budget: float, unit: str = "s", note: str = "") -> Row:
     """A figure that must not exceed its budget."""
-    return Row(what, f"{measured:.3g} {unit}", f"{budget:g} {unit}", measured / budget, 1.0, at_least=False, note=note)
+    figure = f"{measured:,.0f}" if measured >= 1000 else f"{measured:.3g}"
+    return Row(what, f"{figure} {unit}", f"{budget:,g} {unit}", measured / budget, 1.0, at_least=False, note=note)
 
 
 def number(value: float) -> str:
