@@ -43,8 +43,8 @@ from headtorch.tui.theming import Themes
 if TYPE_CHECKING:
     from textual.command import Provider
 
+    from headtorch.tui.comparing.wanted import StudyWanted
     from headtorch.tui.screens.budget import Leave
-    from headtorch.tui.screens.compare import StudyWanted
     from headtorch.tui.screens.workbench import Workbench
 
 

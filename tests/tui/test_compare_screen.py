@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +20,9 @@ from two_studies import study_in, two_studies
 from headtorch.core.study.side_by_side import compare_studies, open_studies
 from headtorch.core.study.study import Study
 from headtorch.tui.cli.output import plain
+from headtorch.tui.comparing.wanted import OpenAt
 from headtorch.tui.panes.figures import fixed
-from headtorch.tui.screens.compare import CompareScreen, OpenAt
+from headtorch.tui.screens.compare import CompareScreen
 from headtorch.tui.screens.compare_with import CompareWithScreen
 
 SIZES = [(80, 24), (120, 36), (200, 50)]
@@ -304,3 +307,12 @@ async def test_those_compared_before_are_marked_again(others: list[str]) -> None
 
 def test_hostile_names_are_what_the_tests_think(two: list[str]) -> None:
     assert "\x1b" in Study.open(two[1]).settings.corpus and "\x1b" in HOSTILE
+
+
+def test_nothing_heavy_is_loaded_before_the_thread_loads_it() -> None:
+    script = (
+        "import sys; import headtorch.tui.screens.workbench, headtorch.tui.screens.compare\n"
+        "assert not {'torch', 'scipy', 'jinja2', 'pyarrow'} & set(sys.modules), sorted(sys.modules)"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-300:]

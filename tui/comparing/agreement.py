@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
-from headtorch.core.analysis.consistency import RankAgreement
-from headtorch.core.study.side_by_side import SharedNeuron
 from headtorch.core.text import visible_token
 from headtorch.tui.comparing.columns import Cell, Column, header, lay_out, line, sized
 from headtorch.tui.comparing.page import ComparisonPage, Target
 from headtorch.tui.panes.figures import fixed
+
+if TYPE_CHECKING:
+    from headtorch.core.analysis.consistency import RankAgreement
+    from headtorch.core.study.side_by_side import SharedNeuron
 
 HELP = (
     "Is a neuron fed by the same heads elsewhere? For each neuron of both studies, Spearman's ρ between them over "

@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 from headtorch.core.study.files import storage_errors, write_atomic
 from headtorch.core.study.places import home
-from headtorch.core.study.side_by_side import SideBySide
 from headtorch.core.watch import SILENT, Watch
 from headtorch.tui.exporting import Chosen, Export, Offer
 
 if TYPE_CHECKING:
+    from headtorch.core.study.side_by_side import SideBySide
     from headtorch.tui.screens.export import ExportScreen
 
 OFFERS = (

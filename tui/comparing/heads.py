@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
-from headtorch.core.study.side_by_side import HeadPair, SharedNeuron
 from headtorch.core.text import visible_token
 from headtorch.tui.comparing.columns import Cell, Column, cursor, header, lay_out, line
 from headtorch.tui.comparing.page import ComparisonPage, Target, around_zero, between, share
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.figures import fixed
+
+if TYPE_CHECKING:
+    from headtorch.core.study.side_by_side import HeadPair, SharedNeuron
 
 HELP = (
     "Under each shared neuron stand its heads that are worth explaining in both studies, A's value beside B's.\n"

@@ -5,10 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import PurePath
 from threading import Event, Thread
+from typing import TYPE_CHECKING
 
 from headtorch.core.errors import HeadtorchError, InputError, Interrupted
-from headtorch.core.study.side_by_side import SideBySide, compare_studies, open_studies
 from headtorch.core.watch import Watch
+
+if TYPE_CHECKING:
+    from headtorch.core.study.side_by_side import SideBySide
 
 
 class Loading(Watch):
@@ -43,6 +46,11 @@ class Loading(Watch):
 
     def _run(self, names: list[str]) -> None:
         try:
+            from headtorch.core.study.side_by_side import (
+                compare_studies,
+                open_studies,
+            )  # scipy: not on the screen's time
+
             studies = open_studies(names, self)
             found = compare_studies(studies, self)
         except Interrupted:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
-from headtorch.core.study.rows import NeuronRow
-from headtorch.core.study.side_by_side import SharedNeuron
 from headtorch.core.text import visible_token
 from headtorch.tui.comparing.columns import Cell, Column, header, lay_out, line, sized
 from headtorch.tui.comparing.page import ComparisonPage, Target
 from headtorch.tui.panes.figures import fixed
 from headtorch.tui.panes.neuron_columns import KIND_WORDS
+
+if TYPE_CHECKING:
+    from headtorch.core.study.rows import NeuronRow
+    from headtorch.core.study.side_by_side import SharedNeuron
 
 HELP = (
     "Neurons that both studies have attributed, each value of the first study (A) beside that of the second (B). "

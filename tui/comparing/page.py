@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual.binding import BindingType
 
 from headtorch.core.records import HeadId, Interval, NeuronId
-from headtorch.core.study.side_by_side import Pair, SideBySide
 from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.figures import fixed, percent
 from headtorch.tui.widgets.lines import Lines
+
+if TYPE_CHECKING:
+    from headtorch.core.study.side_by_side import Pair, SideBySide
 
 
 @dataclass(frozen=True)

@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from headtorch.core.analysis.score_comparison import FEW
 from headtorch.core.records import Interval
 from headtorch.core.study.bars import AXIS, bars
-from headtorch.core.study.comparisons import Against
-from headtorch.core.study.side_by_side import SideBySide
 from headtorch.core.text import visible
 from headtorch.tui.comparing.columns import Cell, Column, cursor, header, lay_out, line, sized
 from headtorch.tui.comparing.page import ComparisonPage, Target, between, letter, name_of
 from headtorch.tui.panes.figures import fixed
+
+if TYPE_CHECKING:
+    from headtorch.core.study.comparisons import Against
+    from headtorch.core.study.side_by_side import SideBySide
 
 HELP = (
     "Studies: A, B, C … in the order marked. neurons: next-token neurons; random: those to compare with; heads: "
@@ -154,6 +156,8 @@ def _differences(found: SideBySide) -> Iterator[Row]:
 
 
 def _difference(found: SideBySide, one: Against) -> Iterator[Row]:
+    from headtorch.core.analysis.score_comparison import FEW  # by now the thread that compared has loaded it
+
     seen = one.comparison
     first = next(side.study for side in found.studies if one.first.endswith(f": {side.study}"))
     explainer = one.first.removesuffix(f": {first}")

@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 from textual import events, on
 from textual.app import ComposeResult
 from textual.binding import BindingType
-from textual.message import Message
 from textual.widgets import ContentSwitcher, Footer, Static
 
 from headtorch.core.errors import HeadtorchError
-from headtorch.core.records import HeadId, NeuronId
-from headtorch.core.study.side_by_side import Pair, SideBySide
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
 from headtorch.tui.comparing.agreement import AgreementPage
@@ -27,6 +23,7 @@ from headtorch.tui.comparing.loading import Loading
 from headtorch.tui.comparing.neurons import NeuronsPage
 from headtorch.tui.comparing.page import ComparisonPage, letter
 from headtorch.tui.comparing.scores import ScoresPage
+from headtorch.tui.comparing.wanted import OpenAt
 from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.palette import CAVE, Palette
@@ -35,24 +32,10 @@ from headtorch.tui.screens.telling import Telling
 from headtorch.tui.widgets.cells import fit
 from headtorch.tui.widgets.lines import Lines
 
+if TYPE_CHECKING:
+    from headtorch.core.study.side_by_side import Pair, SideBySide
+
 HELP = "The studies are being read. Esc stops."
-
-
-@dataclass(frozen=True)
-class OpenAt:
-    """A study to open, and the neuron and head to look at there."""
-
-    where: str
-    neuron: NeuronId | None = None
-    head: HeadId | None = None
-
-
-class StudyWanted(Message):
-    """A study is to be opened in the place of the one that is open."""
-
-    def __init__(self, at: OpenAt) -> None:
-        super().__init__()
-        self.at = at
 
 
 class CompareScreen(Telling, Page["OpenAt | None"]):

@@ -406,7 +406,8 @@ class PickScreen(Page[PickResult | None]):
             self.app.notify(f"Mark two or more studies with {key} first.", markup=False, severity="warning")
 
     def _show_compared(self, studies: Sequence[str]) -> None:
-        from headtorch.tui.screens.compare import CompareScreen, OpenAt  # numpy: not before it is wanted
+        from headtorch.tui.comparing.wanted import OpenAt
+        from headtorch.tui.screens.compare import CompareScreen  # numpy: not before it is wanted
 
         def opened(at: OpenAt | None) -> None:
             if at is not None:

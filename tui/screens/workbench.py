@@ -24,6 +24,7 @@ from headtorch.core.errors import HeadtorchError
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
+from headtorch.tui.comparing.wanted import OpenAt, StudyWanted
 from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.heads import HeadsPane
@@ -35,7 +36,6 @@ from headtorch.tui.reporting import report_export
 from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.screens.calls import CallsScreen
 from headtorch.tui.screens.causing import Causing
-from headtorch.tui.screens.compare import CompareScreen, OpenAt, StudyWanted
 from headtorch.tui.screens.compare_with import CompareWithScreen
 from headtorch.tui.screens.document import DocumentScreen
 from headtorch.tui.screens.explaining import Explaining
@@ -300,6 +300,8 @@ class Workbench(FourPanes):
         self.app.push_screen(CompareWithScreen(str(self.session.study.folder), marked), self._compare)
 
     def _compare(self, studies: list[str] | None) -> None:
+        from headtorch.tui.screens.compare import CompareScreen  # what computes it: not before it is wanted
+
         if studies:
             self.app.push_screen(CompareScreen(studies), self._open_at)
 
