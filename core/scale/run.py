@@ -68,6 +68,7 @@ class Run:
         self._queue = deque(range(job.shards))
         self._attempts: Counter[int] = Counter()
         self._waiting: dict[Any, Waiting] = {}
+        self._workers: list[Any] = []  # all that were started
         self._idle: list[Any] = []
         self._busy: dict[int, Any] = {}  # shard -> worker
         self._share: dict[int, float] = {}  # of a shard that is under way
@@ -83,6 +84,13 @@ class Run:
         is shared; with the whole index they go.
         """
         self._say(Connected(workers=self._size))
+        try:
+            return self._made()
+        finally:
+            for worker in self._workers:
+                self._ray.kill(worker)
+
+    def _made(self) -> ActivationIndex:
         while True:
             if self._stopped():
                 raise Interrupted("The scan was stopped; finished shards are kept.")
@@ -105,6 +113,7 @@ class Run:
         wanted = min(self._size, len(self._busy) + len(self._queue))
         while self._alive + self._starting < wanted:
             worker = self._new_worker()
+            self._workers.append(worker)
             self._starting += 1
             self._waiting[worker.ready.remote()] = Waiting(partial(self._started, worker), self._not_started)
         if self._alive:

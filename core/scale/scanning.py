@@ -25,6 +25,7 @@ from headtorch.core.scale.shards import shard_count
 from headtorch.core.settings import ClusterAccess, Settings
 from headtorch.core.watch import SILENT, Watch
 
+DRIVER = ("-P", "-m", "headtorch.core.scale.driver")  # -P: a ray.py in the present folder is not Ray
 ASK_SECONDS = 0.1  # between two looks at the watch
 END_SECONDS = 15.0  # for a driver that was told to stop
 
@@ -138,7 +139,7 @@ def drive(job: Job, watch: Watch) -> None:
 @contextmanager
 def _driver(job: Job, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
     """The driver, in a session of its own, so that ctrl+c is ours; it is gone at the end of the block."""
-    command = [sys.executable, "-P", "-m", "headtorch.core.scale.driver"]
+    command = [sys.executable, *DRIVER]
     driver = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
     )

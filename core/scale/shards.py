@@ -14,7 +14,7 @@ from headtorch.core.analysis.places import WindowTable
 from headtorch.core.errors import StorageError
 
 TOKENS_OF_A_SHARD = 1 << 26
-FEWEST, MOST = 16, 4096  # shards, where nobody asked for a number
+FEWEST, MOST = 16, 1024  # shards, where nobody asked for a number
 
 
 def shard_count(asked: int | None, tokens: int, windows: int) -> int:
