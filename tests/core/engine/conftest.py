@@ -14,6 +14,8 @@ from headtorch.core.settings import Settings
 
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from wire import Wire`
 
+from owls import Owls, prepared
+
 WORDS = "the of and State States United Union Congress people Government apple pear tree has been just".split()  # noqa: SIM905
 
 
@@ -50,3 +52,10 @@ def own_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         patch.setenv("HEADTORCH_CACHE", str(home / "cache"))
         patch.setenv("HF_HUB_OFFLINE", "1")
         yield home
+
+
+@pytest.fixture(scope="module")
+def owls(own_home: Path, tiny_settings: Settings) -> Iterator[Owls]:
+    """A study that has come to its heads, and the endpoint that it will ask."""
+    with prepared(own_home, tiny_settings) as made:
+        yield made

@@ -2,136 +2,29 @@
 
 from __future__ import annotations
 
-import dataclasses
-import random
-import shutil
-import threading
-import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from pathlib import Path
-
 import msgspec
 import pytest
 from chat_server import ChatServer, Json, Reply, refused
 from oracle import asked, is_explaining, oracle
-from wire import End, Wire
+from owls import KEY, NAME, Owls
 
 from headtorch.core.engine.language_models import LanguageModels
-from headtorch.core.engine.pipeline import explain_study, run_study, stages_left
-from headtorch.core.engine.protocol import (
-    CallsPlanned,
-    Cancel,
-    DocumentText,
-    ExplainHead,
-    Happened,
-    OpenStudy,
-    PlanCalls,
-    ReadDocument,
-    RequestCancelled,
-    RequestDone,
-    ShadePrompts,
-    Shading,
-)
-from headtorch.core.engine.workspace import Workspace
+from headtorch.core.engine.pipeline import stages_left
 from headtorch.core.errors import BudgetReached, InputError, Interrupted
 from headtorch.core.events import (
     AnyEvent,
     BaselineCompared,
     CallsMade,
-    ExplanationSoFar,
-    HeadExplained,
-    HeadJudged,
     HeadScored,
     ScoresAdjusted,
     Spending,
-    VerdictsSoFar,
     Warned,
-    is_durable,
 )
-from headtorch.core.explain.llm.cache import answers_folder
-from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.model.loading import open_model
 from headtorch.core.records import PlannedCalls, Score
-from headtorch.core.settings import LlmAccess, LlmSettings, Settings
 from headtorch.core.study.rescoring import rescore
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
-from headtorch.core.watch import SILENT, Watch
-
-NAME = "llm:owl"
-KEY = "sk-test-9f8e7d6c5b4a39281706"
-WORDS = "the of and State States United Union Congress people Government apple pear tree has been just".split()  # noqa: SIM905
-
-
-@dataclass
-class Owls:
-    """A study that has come to its heads, and the endpoint that it will ask."""
-
-    server: ChatServer
-    settings: Settings
-    home: Path
-    model: LanguageModel
-
-    def study(self, name: str) -> str:
-        """A copy of it under a name, and no answers kept from before."""
-        shutil.copytree(self.home / "studies" / "prepared", self.home / "studies" / name)
-        shutil.rmtree(answers_folder(), ignore_errors=True)
-        self.server.requests.clear()
-        self.server.answer = oracle
-        return name
-
-    def run(
-        self, name: str, *, watch: Watch = SILENT, settings: Settings | None = None, **access: object
-    ) -> StudyState:
-        """The state after what is left of it, or of another explainer's part in it."""
-        for _ in self.events(name, watch=watch, settings=settings, **access):
-            pass
-        return Study.open(name).state
-
-    def events(
-        self,
-        name: str,
-        *,
-        watch: Watch = SILENT,
-        settings: Settings | None = None,
-        leave: Callable[[list[PlannedCalls]], None] | None = None,
-        tell: Callable[[AnyEvent], None] | None = None,
-        **access: object,
-    ) -> Iterator[AnyEvent]:
-        workspace = Workspace(self.settings, watch=watch, model=self.model)
-        reached = msgspec.structs.replace(LlmAccess(attempts=1, timeout=5.0, concurrency=4), **access)
-        workspace.llm = LanguageModels(reached, watch=watch, tell=tell, leave=leave)
-        with Study.create(name, self.settings) as study:
-            yield from run_study(study, workspace) if settings is None else explain_study(study, workspace, settings)
-
-
-@pytest.fixture(scope="module")
-def owls(own_home: Path, tiny_settings: Settings) -> Iterator[Owls]:
-    texts = own_home / "texts"
-    texts.mkdir()
-    draw = random.Random(1)
-    for i in range(40):
-        (texts / f"{i:03}.txt").write_text(" ".join(draw.choices(WORDS, k=120)))
-    with ChatServer(oracle) as server, pytest.MonkeyPatch.context() as patch:
-        for name in ("HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy", "all_proxy"):
-            patch.delenv(name, raising=False)
-        patch.setenv("OPENAI_API_KEY", KEY)
-        settings = msgspec.structs.replace(
-            tiny_settings,
-            corpus=str(texts),
-            neurons_limit=3,
-            random_neurons=3,
-            top_k=32,
-            explain_n=12,
-            explainer="llm",
-            llm=LlmSettings(model="owl", base_url=server.base_url, control_n=2, random_n=3),
-        )
-        made = Owls(server, settings, own_home, open_model(settings.model, device="cpu"))
-        with pytest.raises(BudgetReached):
-            made.run("prepared", max_calls=0)
-        assert server.calls == 0
-        yield made
+from headtorch.core.watch import Watch
 
 
 @pytest.fixture(scope="module")
@@ -363,100 +256,3 @@ def test_openai_without_a_key_is_refused_before_any_work(
     with pytest.raises(InputError, match="OPENAI_API_KEY is not set"):
         owls.run(name, settings=settings)
     assert owls.server.calls == 0
-
-
-@pytest.fixture(scope="module")
-def wire(owls: Owls) -> Iterator[Wire]:
-    """An engine with the study open, at its heads."""
-    with Wire() as engine:
-        _, end = engine.ask(OpenStudy(id=0, where=owls.study("opened"), run=False, device="cpu"))
-        assert isinstance(end, RequestDone), end
-        yield engine
-
-
-def asking(owls: Owls, place: int) -> ExplainHead:
-    """A request about one of the heads that can be scored."""
-    state = Study.open("opened").state
-    heads = [
-        one
-        for one in state.explainable()
-        if len(
-            {
-                label
-                for label, prompt in zip(one.active, state.prompts[one.neuron], strict=True)
-                if prompt.half == "score"
-            }
-        )
-        == 2
-    ]
-    access = LlmAccess(attempts=1, timeout=30.0, concurrency=4)
-    return ExplainHead(
-        id=0, neuron=heads[place].neuron, head=heads[place].head, explainer="llm", llm=owls.settings.llm, access=access
-    )
-
-
-def told(wire: Wire, number: int) -> list[AnyEvent]:
-    return [one.event for one in wire.heard if isinstance(one, Happened) and one.request == number]
-
-
-def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Owls, wire: Wire) -> None:
-    go = threading.Event()
-
-    def slow(request: Json) -> Reply:
-        assert go.wait(30)
-        said = oracle(request)
-        return dataclasses.replace(said, pause=0.05)
-
-    owls.server.answer = slow
-    request = asking(owls, 0)
-    number = wire.send(request)
-    wire.answer(ShadePrompts(id=0, neuron=request.neuron, head=request.head), Shading)
-    wire.answer(ReadDocument(id=0, document=0), DocumentText)
-    assert not any(isinstance(one, End) and one.request == number for one in wire.heard)
-    go.set()
-    assert isinstance(wire.end(number), RequestDone)
-    events = told(wire, number)
-    kinds = [type(event) for event in events if is_durable(event)]
-    assert kinds == [HeadExplained, HeadJudged, HeadScored, CallsMade]
-    order = [type(event) for event in events]
-    assert ExplanationSoFar in order[: order.index(HeadExplained)]
-    assert VerdictsSoFar in order[order.index(HeadExplained) : order.index(HeadJudged)]
-    assert not {ExplanationSoFar, VerdictsSoFar} & set(order[order.index(HeadJudged) :])
-    [final] = [event for event in events if isinstance(event, HeadExplained)]
-    so_far = [event.text for event in events if isinstance(event, ExplanationSoFar)]
-    assert all(final.explanation.text.startswith(text) for text in so_far)
-
-
-def test_waiting_for_a_language_model_can_be_cancelled(owls: Owls, wire: Wire) -> None:
-    held, reached = threading.Event(), threading.Event()
-
-    def slow(request: Json) -> Reply:
-        reached.set()
-        return oracle(request) if held.wait(60) else "late"
-
-    owls.server.answer = slow
-    number = wire.send(asking(owls, 1))
-    assert reached.wait(60)
-    began = time.monotonic()
-    wire.ask(Cancel(id=0, target=number))
-    assert isinstance(wire.end(number), RequestCancelled)
-    assert time.monotonic() - began < 20
-    held.set()
-
-
-def test_a_plan_names_the_calls_that_are_made_then_and_shows_their_texts(owls: Owls, wire: Wire) -> None:
-    owls.server.answer = oracle
-    request = asking(owls, 1)
-    shutil.rmtree(answers_folder(), ignore_errors=True)
-    before = owls.server.calls
-    planned = wire.answer(PlanCalls(id=0, head=request), CallsPlanned)
-    assert owls.server.calls == before
-    [plan] = planned.plans
-    assert (plan.model, plan.cached, plan.cost) == ("owl", 0, None)
-    explaining, judging = planned.examples
-    assert "attention head" in explaining and "You apply a claim" in judging
-    _, end = wire.ask(request)
-    assert isinstance(end, RequestDone)
-    assert owls.server.calls - before == plan.calls
-    [again] = wire.answer(PlanCalls(id=0, head=request), CallsPlanned).plans
-    assert again.cached >= 1  # the claim is kept; what it says is not known to a plan

@@ -2,9 +2,20 @@
 
 from __future__ import annotations
 
+import sys
+from pathlib import Path
+
 import pytest
 
 from headtorch.core.explain.llm import calls
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from kept_answers import ...`
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Where answers are kept."""
+    return tmp_path / "cache" / "answers"
 
 
 @pytest.fixture(autouse=True)
