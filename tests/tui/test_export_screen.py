@@ -84,16 +84,26 @@ async def test_formats_are_chosen_with_space(folder: Path) -> None:
 
 
 @in_terminal
+async def test_a_click_marks_and_writes_nothing(folder: Path) -> None:
+    app = Stage(dialog(folder))
+    async with app.run_test(size=(120, 36)) as pilot:
+        await pilot.pause()
+        for shown in ("[ ] html", "[x] html"):
+            await pilot.click("#formats", offset=(5, 0))
+            await until(pilot, lambda shown=shown: shown in text_of(app))  # type: ignore[misc]
+        assert not (folder / "report").exists()
+
+
+@in_terminal
 async def test_without_a_format_nothing_is_written(folder: Path) -> None:
     app = Stage(dialog(folder))
     async with app.run_test(size=(80, 24)) as pilot:
         await pilot.pause()
         await pilot.press("space", "j", "space", "j", "space", "j", "space", "enter")
-        await pilot.pause()
-        assert "Choose a format with space first" in text_of(app) and not (folder / "report").exists()
+        await until(pilot, lambda: "Choose a format with space first" in text_of(app))
+        assert not (folder / "report").exists()
         await pilot.press("space")
-        await pilot.pause()
-        assert "Choose a format" not in text_of(app)
+        await until(pilot, lambda: "Choose a format" not in text_of(app))
 
 
 @in_terminal

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import ClassVar
 
 from rich.text import Text
+from textual import events
 from textual.binding import BindingType
 from textual.message import Message
 
@@ -83,3 +84,11 @@ class FormatList(MarkedList):
             (f"{row.name:<{names}}   ", palette.style("bright" if here or on else "text", bold=here)),
             (row.detail, palette.style("warning" if row.wrong else "quiet")),
         )
+
+    def on_click(self, event: events.Click) -> None:
+        """A click marks; in other lists a second one would choose."""
+        event.prevent_default()
+        place = event.get_content_offset(self)
+        if place is not None and place.y + self.scroll_offset.y < self.line_count():
+            self.cursor = place.y + self.scroll_offset.y
+            self.action_mark()
