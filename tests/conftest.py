@@ -46,3 +46,12 @@ def _shared(family: str, bos: bool) -> LanguageModel:
 def tiny_model() -> Callable[..., LanguageModel]:
     """`tiny_model("gpt2")`: the tiny random model of a family, shared between tests; do not change its weights."""
     return lambda family, bos=True: _shared(family, bos)
+
+
+@pytest.fixture(scope="session")
+def tour_study(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of the recorded study of a real model that ships with headtorch; open it for reading only."""
+    from headtorch.core.study.tour import ARCHIVE
+    from headtorch.core.study.unarchive import import_study
+
+    return import_study(ARCHIVE, str(tmp_path_factory.mktemp("recorded") / "tour"))

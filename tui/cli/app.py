@@ -26,6 +26,7 @@ from headtorch.tui.cli.run import run
 from headtorch.tui.cli.score import score
 from headtorch.tui.cli.spectrum import spectrum
 from headtorch.tui.cli.studies import studies
+from headtorch.tui.cli.tour import tour
 from headtorch.tui.opening import open_workbench
 
 app = typer.Typer(
@@ -61,6 +62,7 @@ def root(
 
 for command, summary in (
     (open_study, "Open the workbench, or a study in it."),
+    (tour, "Look around in a recorded study."),
     (run, "Study tokens from neurons to a scored report."),
     (neurons, "Find the neurons that promote a token."),
     (scan, "Build or resume the activation index."),

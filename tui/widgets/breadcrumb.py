@@ -9,6 +9,7 @@ from textual.widget import Widget
 from headtorch.core.events import DeviceUse
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.read_only import is_the_tour
 from headtorch.tui.session import Session
 
 GIB = 2**30
@@ -57,7 +58,8 @@ def crumbs(session: Session) -> list[str]:
     if settings is None:
         return ["opening the study"] if session.requests.waiting else []
     tokens = ", ".join(f'"{visible(text)}"' for text in settings.token_texts[:3])
-    parts = [visible(settings.model.rstrip("/").rsplit("/", 1)[-1]), tokens or visible(f"layers {settings.layers}")]
+    model = visible(settings.model.rstrip("/").rsplit("/", 1)[-1])
+    parts = [f"tour of {model}" if is_the_tour(session) else model, tokens or visible(f"layers {settings.layers}")]
     row = session.row()
     if chosen.neuron is not None:
         parts.append(f"{chosen.neuron}{' ' + visible_token(row.token) if row else ''}")
