@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,10 @@ async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
         assert time.monotonic() < end, lines_of(pilot.app)
         await pilot.pause(0.02)
     await pilot.pause()
+
+
+def shows(app: Stage, text: str) -> bool:
+    return text in text_of(app)
 
 
 async def written(app: Stage, pilot: Pilot[None]) -> list[Path]:
@@ -90,7 +95,7 @@ async def test_a_click_marks_and_writes_nothing(folder: Path) -> None:
         await pilot.pause()
         for shown in ("[ ] html", "[x] html"):
             await pilot.click("#formats", offset=(5, 0))
-            await until(pilot, lambda shown=shown: shown in text_of(app))  # type: ignore[misc]
+            await until(pilot, partial(shows, app, shown))
         assert not (folder / "report").exists()
 
 
