@@ -103,7 +103,7 @@ def rows(device: str = "cpu") -> list[Row]:
     return [
         flat(scans, long, short, f"demo model, {4 * TOKENS:,} tokens, on top of the model"),
         Row("the same", mebibytes(long), f"one bare batch {mebibytes(batch)}", long / batch, None,
-            note="the rest is the index of 4,096 neurons, twice while it is put together"),
+            note="with the index of 4,096 neurons under way"),
         flat(discoveries, many, few, "4,096 neurons, 65,536 tokens, on top of their weights"),
     ]  # fmt: skip
 

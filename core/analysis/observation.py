@@ -44,6 +44,16 @@ class Observation:
 
 
 @dataclass(frozen=True)
+class Reading:
+    """What is read of a block on the host, before a device has it."""
+
+    block: Block
+    ids: Int[Tensor, "row position"]
+    counted: np.ndarray  # bool [row, position]: neither the first token nor padding nor a window that is not wanted
+    hashes: np.ndarray  # int64 [row, position]
+
+
+@dataclass(frozen=True)
 class Observer:
     """Reads windows of a corpus with a model. Only windows in `wanted` are counted."""
 
@@ -59,12 +69,17 @@ class Observer:
         """Where results are kept: the model's device, but the CPU for a device without fp64 (Apple's)."""
         return torch.device("cpu") if self.model.device.type == "mps" else self.model.device
 
-    def observe(self, block: Block, worst: list[Int[Tensor, "neuron"]], rows: slice) -> Observation:
+    def read(self, block: Block) -> Reading:
+        """The tokens of a block and which of them count."""
+        ids = self._ids(block.windows, block.length)
+        hashes = self.table.hashes(block.windows, block.length, self.seed)
+        return Reading(block, ids, self._counted(block.windows, block.length), hashes)
+
+    def observe(self, read: Reading, worst: list[Int[Tensor, "neuron"]], rows: slice) -> Observation:
         """Rows of a block; `worst` holds, for each sign, the key that a neuron's peak must exceed."""
-        windows = block.windows[rows]
-        activations = self._activations(windows, block.length)
-        counted = self._counted(windows, block.length)  # [row, position]
-        sample = self._sample(activations, windows, counted)
+        windows, counted = read.block.windows[rows], read.counted[rows]
+        activations = self._activations(read.ids[rows])
+        sample = self._sample(activations, windows, counted, read.hashes[rows])
         left_out = self._tensor(np.flatnonzero(~counted))  # [row · position]
         numbers = self._tensor(windows)
         peaks = []
@@ -76,7 +91,7 @@ class Observer:
                 layer.flatten(0, 1).index_fill_(0, left_out, -torch.inf)
                 found.append(find_peaks(layer, numbers, keys))
             peaks.append(Peaks(torch.cat([p.keys for p in found], 1), torch.cat([p.offsets for p in found], 1)))
-        return Observation(block.half, peaks, sample)
+        return Observation(read.block.half, peaks, sample)
 
     def pilot_range(
         self, block_tokens: int, guard: MemoryGuard, watch: Watch
@@ -95,7 +110,7 @@ class Observer:
 
     def _range(self, drawn: np.ndarray, block: Block, rows: slice) -> tuple[Tensor, Tensor]:  # [neuron] each
         windows = drawn[block.windows[rows]]
-        activations = self._activations(windows, block.length)
+        activations = self._activations(self._ids(windows, block.length))
         inside = np.arange(block.length) < self.table.length[windows, None]
         inside[:, 0] = False
         chosen = self._tensor(np.flatnonzero(inside))
@@ -104,20 +119,22 @@ class Observer:
             return torch.full_like(columns.sum(0), torch.inf), torch.full_like(columns.sum(0), -torch.inf)
         return columns.amin(0), columns.amax(0)
 
-    def _activations(self, windows: np.ndarray, length: int) -> list[Float[Tensor, "row position d_mlp"]]:
-        rows = pad_rows([self.corpus.windows[int(w)].ids for w in windows], length, self.model.device)
-        found = self.model.mlp_activations(rows, self.layers)
+    def _ids(self, windows: np.ndarray, length: int) -> Int[Tensor, "row position"]:
+        return pad_rows([self.corpus.windows[int(w)].ids for w in windows], length, torch.device("cpu"))
+
+    def _activations(self, ids: Int[Tensor, "row position"]) -> list[Float[Tensor, "row position d_mlp"]]:
+        found = self.model.mlp_activations(ids.to(self.model.device), self.layers)
         return [found[layer].to(self.home).contiguous() for layer in self.layers]
 
     def _counted(self, windows: np.ndarray, length: int) -> np.ndarray:  # bool [row, position]
-        """Neither the first token nor padding nor a window that is not wanted."""
         counted = np.arange(length) < self.table.length[windows, None]
         counted[:, 0] = False
         counted[(windows < self.wanted.start) | (windows >= self.wanted.stop)] = False
         return counted
 
-    def _sample(self, activations: list[Tensor], windows: np.ndarray, counted: np.ndarray) -> Sample:
-        hashes = self.table.hashes(windows, counted.shape[1], self.seed)  # [row, position]
+    def _sample(
+        self, activations: list[Tensor], windows: np.ndarray, counted: np.ndarray, hashes: np.ndarray
+    ) -> Sample:
         row, position = np.nonzero(counted & (hashes % SAMPLED_SHARE == 0))  # [place]
         order = np.argsort(hashes[row, position])
         row, position = row[order], position[order]

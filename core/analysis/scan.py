@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from functools import partial
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from headtorch.core.analysis.batching import MemoryGuard, plan_blocks
 from headtorch.core.analysis.index import ActivationIndex, index_file_name
 from headtorch.core.analysis.observation import ActivationModel, Observer
 from headtorch.core.analysis.places import Top, WindowedCorpus, WindowTable
+from headtorch.core.analysis.prefetch import ahead
 from headtorch.core.analysis.setup import block_size, checked_layers, empty_index, index_key
 from headtorch.core.analysis.state import ScanState
 from headtorch.core.errors import Interrupted, StorageError
@@ -80,17 +82,17 @@ def scan(
         done, pending = len(blocks) - kept.blocks_left, 0
         sizes = [block.length * len(block.windows) for block in blocks]  # padded tokens
         before = np.cumsum([0, *sizes]).tolist()
-        for i in range(done, len(blocks)):
-            keeper.ask(watch, before[i], before[-1], len(blocks) - i)
-            block = blocks[i]
-            observe = partial(observer.observe, block, state.worst(block.half))
-            for observation in guard.run(len(block.windows), observe):
-                state.add(observation)
-            pending += sizes[i]
-            if pending >= batch_tokens:
-                state.flush()
-                pending = 0
-            keeper.look(len(blocks) - i - 1)
+        with closing(ahead(observer.read, blocks[done:])) as readings:
+            for i, read in enumerate(readings, done):
+                keeper.ask(watch, before[i], before[-1], len(blocks) - i)
+                observe = partial(observer.observe, read, state.worst(read.block.half))
+                for observation in guard.run(len(read.block.windows), observe):
+                    state.add(observation)
+                pending += sizes[i]
+                if pending >= batch_tokens:
+                    state.flush()
+                    pending = 0
+                keeper.look(len(blocks) - i - 1)
         watch.progress("scan", before[-1], before[-1], "tokens")
         return keeper.keep(0)
 

@@ -6,7 +6,7 @@ import os
 import re
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from torch.profiler import profile
@@ -51,7 +51,8 @@ class Tracer:
         from torch.profiler import ProfilerActivity, profile
 
         activities = [ProfilerActivity.CPU]
-        if torch.cuda.is_initialized():
+        cuda: Any = torch.cuda  # not typed
+        if cuda.is_initialized():
             activities.append(ProfilerActivity.CUDA)
         self._stages.add(stage)
         self._stage = stage
