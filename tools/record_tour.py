@@ -9,6 +9,7 @@ python tools/record_tour.py pack STUDY                   the archive, into the p
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -72,10 +73,14 @@ def notes(study: str) -> None:
 
 
 def pack(study: str) -> None:
-    """Put the archive in place of the one that there is."""
-    from headtorch.core.study import tour
+    """Put the archive in place of the one that there is; no path of this machine goes with it."""
+    from headtorch.core.study import Study, tour
     from headtorch.core.study.archive import archive_study
 
+    folder, model = Study.open(study).folder, Study.open(study).settings.model
+    for path in (folder / "study.json", folder / "events.jsonl"):
+        text = path.read_text(encoding="utf-8").replace(json.dumps(model), json.dumps(Path(model).name))
+        path.write_text(re.sub(r'"/[^"]*/(report/[^"/]+)"', r'"\1"', text), encoding="utf-8")
     made = archive_study(study, tour.ARCHIVE.with_suffix(".new"))
     made.replace(tour.ARCHIVE)
 

@@ -93,7 +93,8 @@ def test_its_notes_are_about_what_is_in_it(tour_study: Path) -> None:
 
 def test_its_model_and_licence_are_told(tour_study: Path) -> None:
     study = Study.open(tour_study)
-    assert study.state.model is not None and "SmolLM2-135M-Instruct" in study.state.model.name
+    assert study.state.model is not None
+    assert study.state.model.name == study.settings.model == "SmolLM2-135M-Instruct", "without a folder"
     assert "Apache-2.0" in study.notes.read().notes["study"]
 
 
