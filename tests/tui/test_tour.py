@@ -8,6 +8,7 @@ import pytest
 from fake_engine import FakeEngine
 from screens import screen_text
 from stage import in_terminal
+from textual.pilot import Pilot
 
 from headtorch.core.errors import InputError
 from headtorch.core.study import tour
@@ -25,13 +26,21 @@ def folder(tour_study: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     return place
 
 
+async def opened(app: HeadtorchApp, pilot: Pilot[None]) -> None:
+    """Wait for the study, which is read behind the first frame."""
+    for _ in range(100):
+        await pilot.pause(0.1)
+        if "read-only" in screen_text(app):
+            return
+
+
 @pytest.mark.parametrize("size", [(120, 36), (80, 24)])
 def test_every_pane_shows_something(folder: Path, size: tuple[int, int]) -> None:
     @in_terminal
     async def look() -> None:
         app = HeadtorchApp(study=str(folder), engine=FakeEngine)
         async with app.run_test(size=size) as pilot:
-            await pilot.pause(0.2)
+            await opened(app, pilot)
             assert "tour of SmolLM2-135M-Instruct" in screen_text(app)
             assert "read-only: this is the tour" in screen_text(app)
             await pilot.press("down")
@@ -51,7 +60,7 @@ def test_every_pane_shows_something(folder: Path, size: tuple[int, int]) -> None
 async def test_what_needs_the_engine_says_why_not(folder: Path) -> None:
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        await pilot.pause(0.2)
+        await opened(app, pilot)
         for key in ("e", "t", "R"):
             await pilot.press(key)
             await pilot.pause()
@@ -64,7 +73,7 @@ async def test_what_needs_the_engine_says_why_not(folder: Path) -> None:
 async def test_its_notes_lead_through_it(folder: Path) -> None:
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.pause(0.2)
+        await opened(app, pilot)
         assert "L27.N1326" in app.session.notes.notes["study"]
         assert set(app.session.notes.bookmarks) <= {str(neuron) for neuron in app.session.state.neurons}
 
