@@ -15,7 +15,7 @@ from importlib import import_module
 
 from benchmarks.table import Row, arguments, as_json, from_json, not_measured, write
 
-NAMES = ("scan", "against_paper", "effects", "memory", "startup", "terminal", "neuron_table")
+NAMES = ("scan", "against_paper", "effects", "memory", "startup", "terminal", "neuron_table", "scaling")
 LONG = ("soak",)
 
 

@@ -22,6 +22,7 @@ class Costs:
 
     start: float  # from the question to a worker that is ready: process, imports
     load: float  # the model, before a worker's first shard
+    process: float  # from the first merge that is asked for to a process that merges
     token: float  # on a worker
     shard: float  # of a shard beside its tokens: pilot, arrays, object store
     window: float  # of the corpus, planning a shard's blocks
@@ -67,14 +68,16 @@ def simulate(costs: Costs, plan: Plan, seed: int = 0) -> Outcome:
     merging = plan.index_bytes * costs.merge
     queue = deque(range(plan.shards))
     tree: MergeTree[float] = MergeTree(plan.shards)
-    free = [(costs.start, worker, True) for worker in range(plan.workers)]  # (when, who, without a model)
+    free = [
+        (costs.start * float(speed[worker]), worker, True) for worker in range(plan.workers)
+    ]  # (when, who, without a model)
     heapq.heapify(free)
     deaths, scanned = 0, 0.0
     finished: list[tuple[float, int]] = []
     while queue:
         now, worker, fresh = heapq.heappop(free)
         shard = queue.popleft()
-        end = now + fresh * costs.load + (work + beside) * float(speed[worker])
+        end = now + (fresh * costs.load + work + beside) * float(speed[worker])
         death = now + (random.exponential(plan.mean_life) if np.isfinite(plan.mean_life) else np.inf)
         if death < end:
             deaths += 1
@@ -84,10 +87,13 @@ def simulate(costs: Costs, plan: Plan, seed: int = 0) -> Outcome:
         finished.append((end, shard))
         scanned = max(scanned, end)
         heapq.heappush(free, (end, worker, False))
+    ready: float | None = None  # when there is a process that merges
     for end, shard in sorted(finished):
         pair = tree.add(Node(0, shard), end)
         while pair is not None:
-            pair = tree.add(pair.node, max(pair.left, pair.right) + merging)
+            both = max(pair.left, pair.right)
+            ready = both + costs.process if ready is None else ready
+            pair = tree.add(pair.node, max(both, ready) + merging)
     assert tree.root is not None
     return Outcome(tree.root + plan.index_bytes * costs.save, scanned, deaths)
 

@@ -14,8 +14,10 @@ import os
 import tempfile
 import time
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from multiprocessing import get_context
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -36,6 +38,7 @@ from headtorch.core.engine.workspace import Workspace
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.scale.cluster import cluster
 from headtorch.core.scale.job import AnyTold, Job, Scanned
+from headtorch.core.scale.merging import merged
 from headtorch.core.scale.run import Run
 from headtorch.core.scale.shards import ShardFolder, cut, without_table
 from headtorch.core.settings import Settings
@@ -67,13 +70,18 @@ class Sample:
         return scan(self.model, self.corpus, self.layers, windows=windows)
 
 
+def open_sample() -> Sample:
+    """From the cache, or into it."""
+    workspace = Workspace(Settings(layers="last:2", docs=DOCUMENTS), device="cpu")
+    workspace.model.mlp_activations(torch.zeros(1, 8, dtype=torch.long), [0])
+    return Sample(workspace.model, workspace.corpus, workspace.layers)
+
+
 @contextmanager
 def sample() -> Iterator[Sample]:
     with tempfile.TemporaryDirectory() as folder:
         os.environ["HEADTORCH_CACHE"] = folder
-        workspace = Workspace(Settings(layers="last:2", docs=DOCUMENTS), device="cpu")
-        workspace.model.mlp_activations(torch.zeros(1, 8, dtype=torch.long), [0])
-        yield Sample(workspace.model, workspace.corpus, workspace.layers)
+        yield open_sample()
 
 
 def size(index: ActivationIndex) -> int:
@@ -96,6 +104,7 @@ def in_process(one: Sample, folder: Path) -> tuple[Costs, ActivationIndex]:
     costs = Costs(
         start=0.0,
         load=0.0,
+        process=0.0,
         token=token,
         shard=max(0.0, small - token * one.padded(single)),
         window=planning(),
@@ -103,6 +112,30 @@ def in_process(one: Sample, folder: Path) -> tuple[Costs, ActivationIndex]:
         save=writing / bytes_,
     )
     return costs, parts[0]
+
+
+_opened: list[Sample] = []
+
+
+def _open_here() -> None:
+    _opened.append(open_sample())
+
+
+def _scan_here(windows: int) -> float:
+    return seconds(lambda: _opened[0].part(range(windows)))
+
+
+def pace(windows: int) -> tuple[float, float]:
+    """Wall seconds for a CPU second of a scan on this machine, alone and beside another scan; no Ray."""
+    pool: Any = ProcessPoolExecutor(2, mp_context=get_context("spawn"), initializer=_open_here)
+    found: dict[int, list[float]] = {1: [], 2: []}
+    with pool:
+        for turn, count in enumerate((2, 1, 2, 1, 2)):  # the first opens and warms up both
+            began = time.perf_counter()
+            worked = [done.result() for done in [pool.submit(_scan_here, windows) for _ in range(count)]]
+            if turn:
+                found[count].append((time.perf_counter() - began) / float(np.mean(worked)))
+    return float(np.mean(found[1])), float(np.mean(found[2]))
 
 
 def planning(windows: int = 2_000_000) -> float:
@@ -124,6 +157,15 @@ def timed(ray: Any, job: Job, one: Sample) -> tuple[float, float]:
 
     Run(ray, job, one.corpus, token="benchmark", say=hear).index()
     return lived[0], time.perf_counter() - began
+
+
+def merging_process(ray: Any, one: Sample) -> float:
+    """Seconds until a cluster that is new merges; the runs that follow find the processes there."""
+    parts = [without_table(one.part(windows)) for windows in (range(8), range(8, 16))]
+    task = ray.remote(merged).options(num_cpus=0)
+    began = time.perf_counter()
+    ray.get([task.remote(*parts) for _ in range(2)])
+    return time.perf_counter() - began
 
 
 def job_of(one: Sample, key: str, folder: Path, **other: Any) -> Job:
@@ -160,20 +202,24 @@ def compared() -> tuple[Costs, list[Row]]:
         shards = cut(windows, SHARDS)
         own = one.padded(range(windows))
         repeated = (sum(map(one.padded, shards)) - own) / SHARDS
+        alone, beside_other = pace(windows // 6)
         found = []
         with cluster(job_of(one, whole.key, folder, shards=1, workers=2)) as ray:
+            process = merging_process(ray, one)
             lived, first = timed(ray, job_of(one, whole.key, folder, shards=1, workers=1), one)
-            beside = costs.shard + (own * costs.token)
-            costs = replace(costs, start=lived, load=max(0.0, first - lived - beside))
+            scanned = costs.shard + own * costs.token
+            costs = replace(costs, start=lived / alone, load=max(0.0, (first - lived) / alone - scanned))
             for workers in (1, 2):
-                plan = Plan(own, windows, SHARDS, workers, size(whole), repeated)
+                slow = beside_other if workers == 2 else alone
+                plan = Plan(own, windows, SHARDS, workers, size(whole), repeated, slow_share=1.0, slow_factor=slow)
                 foretold = simulate(costs, plan).total
                 _, taken = timed(ray, job_of(one, whole.key, folder, shards=SHARDS, workers=workers), one)
                 off = max(foretold / taken, taken / foretold)
-                note = f"{SHARDS} shards, {own:,} tokens; the figure is the run, the baseline its simulation"
+                note = f"{SHARDS} shards, {own:,} tokens; the run against its simulation"
+                note += f"; without Ray, {workers} such scans took {slow:.2f} s of wall time for a CPU second"
                 what = f"scan on Ray, {workers} worker{'s' * (workers > 1)}"
                 found.append(Row(what, f"{taken:.1f} s", f"{foretold:.1f} s", off, ERROR, at_least=False, note=note))
-    return costs, found
+        return replace(costs, process=process), found
 
 
 def the_pile(costs: Costs) -> list[Row]:

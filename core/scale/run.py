@@ -20,9 +20,10 @@ from headtorch.core.errors import ClusterError, Interrupted
 from headtorch.core.scale.cluster import room
 from headtorch.core.scale.corpus import shipped
 from headtorch.core.scale.job import AnyTold, Connected, Job, Refused, Scanned
+from headtorch.core.scale.merging import merged
 from headtorch.core.scale.shards import ShardFolder, cut, with_table
 from headtorch.core.scale.tree import MergeTree, Node
-from headtorch.core.scale.worker import ShardScanner, merged
+from headtorch.core.scale.worker import ShardScanner
 
 ATTEMPTS = 4  # of one shard
 START_SECONDS = 600.0  # until the first worker lives; a cluster may have to fetch a machine

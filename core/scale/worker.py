@@ -7,10 +7,9 @@ import socket
 from functools import cached_property
 from pathlib import Path
 
-import numpy as np
 import torch
 
-from headtorch.core.analysis.index import ActivationIndex, merge
+from headtorch.core.analysis.index import ActivationIndex
 from headtorch.core.analysis.places import WindowedCorpus, WindowTable
 from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.setup import index_key
@@ -19,10 +18,9 @@ from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
 from headtorch.core.scale.corpus import ShippedCorpus, opened
 from headtorch.core.scale.job import Job, Refused
+from headtorch.core.scale.merging import Outcome
 from headtorch.core.scale.shards import ShardFolder, without_table
 from headtorch.core.watch import Watch
-
-Outcome = tuple[Refused | None, ActivationIndex | None]  # the two travel apart: the index never through the driver
 
 
 class HowFar(Watch):
@@ -106,17 +104,6 @@ class ShardScanner:
                 "headtorch must be the same on all machines; start headtorch on one of the cluster's own."
             )
         return model
-
-
-def merged(left: ActivationIndex, right: ActivationIndex) -> Outcome:
-    """One index of two shards, or of two such."""
-    if not (np.array_equal(left.low, right.low) and np.array_equal(left.width, right.width)):
-        message = (
-            "Two workers computed different activations for the same tokens: machines with unlike processors cannot "
-            "make one index; use machines of one kind."
-        )
-        return Refused(kind="ClusterError", message=message), None
-    return None, merge(left, right)
 
 
 def _device_name(device: torch.device) -> str:

@@ -28,6 +28,9 @@ from headtorch.core.scale.shards import ShardFolder
 from headtorch.core.scale.worker import HowFar, ShardScanner
 
 
+pytestmark = pytest.mark.slow  # workers take seconds to start
+
+
 class Deadly(HowFar):
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
         if 0 < done < total:
@@ -166,7 +169,6 @@ def kill(head: psutil.Process) -> None:
             continue
 
 
-@pytest.mark.slow
 def test_without_its_head_node_a_scan_ends_in_words_and_goes_on_elsewhere(
     cluster: Any, other_head: tuple[str, psutil.Process], tmp_path: Path
 ) -> None:

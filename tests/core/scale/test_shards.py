@@ -13,8 +13,9 @@ from headtorch.core.analysis.scan import scan
 from headtorch.core.errors import ClusterError
 from headtorch.core.scale import corpus as corpus_module
 from headtorch.core.scale.corpus import opened, shipped
+from headtorch.core.scale.merging import merged
 from headtorch.core.scale.shards import ShardFolder, cut, shard_count, with_table, without_table
-from headtorch.core.scale.worker import ShardScanner, merged
+from headtorch.core.scale.worker import ShardScanner
 
 
 @pytest.mark.parametrize(("windows", "shards"), [(1, 1), (10, 3), (100, 7), (64, 64)])
