@@ -7,11 +7,26 @@ from itertools import count
 from pathlib import Path
 from typing import TypeVar
 
+from textual.pilot import Pilot
+
 from headtorch.core.engine.client import EngineExit
 from headtorch.core.engine.protocol import AnyMessage, Happened, Request, RequestDone
 from headtorch.core.events import AnyEvent
+from headtorch.tui.app import HeadtorchApp
+from headtorch.tui.screens.plate import PlateScreen
 
 R = TypeVar("R", bound=Request)
+
+
+async def begun(app: HeadtorchApp, pilot: Pilot[None]) -> None:
+    """Wait until the first frame has made way for what is opened, and the engine was started where one is."""
+    engine = app.engine
+    assert isinstance(engine, FakeEngine)
+    for _ in range(500):
+        await pilot.pause(0.01)
+        if not isinstance(app.screen, PlateScreen) and (engine.starts or app.session.read_only is not None):
+            break
+    await pilot.pause()
 
 
 class FakeEngine:

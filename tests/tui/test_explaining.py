@@ -8,7 +8,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from fake_engine import FakeEngine
+from fake_engine import FakeEngine, begun
 from language_models import NAME, explained_by
 from sample_study import AN, LOOKUP, sample_events, sample_folder, sample_settings, sample_shading
 from screens import screen_text
@@ -74,7 +74,7 @@ async def running(
         study=None if folder is None else str(folder), engine=FakeEngine, settings=settings or TuiSettings()
     )
     async with app.run_test(size=size, notifications=True) as pilot:
-        await pilot.pause()
+        await begun(app, pilot)
         engine = app.engine
         assert isinstance(engine, FakeEngine)
         if folder is not None and engine.sent(OpenStudy):

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
+from fake_engine import FakeEngine, begun
 from sample_study import AN, sample_folder
 from screens import screen_text
 from stage import in_terminal
@@ -38,7 +38,7 @@ async def test_a_study_opened_read_only_is_whole_and_needs_no_engine(folder: Pat
     before = files(folder)
     app = HeadtorchApp(study=str(folder), read_only=True, engine=FakeEngine)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        await pilot.pause(0.2)
+        await begun(app, pilot)
         text = screen_text(app)
         assert "L3.N892" in text and "read-only: it was opened with --read-only." in text
         for key in ("e", "b", "n", "d", "t", "R"):
@@ -55,7 +55,7 @@ async def test_a_study_that_another_process_writes_is_followed_until_it_ends(fol
     writer = Study.open(folder, write=True)
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        await pilot.pause(0.2)
+        await begun(app, pilot)
         engine = app.engine
         assert isinstance(engine, FakeEngine) and engine.requests == []
         assert f"read-only: another headtorch writes it (process {os.getpid()})." in screen_text(app)
@@ -85,7 +85,7 @@ async def test_a_study_that_was_just_left_is_worked_on_as_soon_as_its_engine_has
     writer = Study.open(folder, write=True)
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.pause(0.2)
+        await begun(app, pilot)
         writer.close()
         app._follow()
         await pilot.pause(0.2)
@@ -100,7 +100,7 @@ async def test_a_study_that_the_own_engine_writes_can_be_picked_again(
     monkeypatch.setattr(FakeEngine, "pid", os.getpid())
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.pause(0.2)
+        await begun(app, pilot)
         with Study.open(folder, write=True):
             app.picked(PickResult(None, str(folder), "auto"))
             await pilot.pause(0.2)
@@ -112,7 +112,7 @@ async def test_a_study_that_the_own_engine_writes_can_be_picked_again(
 async def test_a_running_engine_takes_over_a_study_that_is_no_longer_written(folder: Path, tmp_path: Path) -> None:
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36)) as pilot:
-        await pilot.pause(0.2)
+        await begun(app, pilot)
         assert isinstance(app.engine, FakeEngine) and app.engine.starts == 1
         writer = Study.open(folder, write=True)
         app.picked(PickResult(None, str(folder), "auto"))
@@ -131,7 +131,7 @@ async def test_a_study_cut_short_by_a_crash_says_so_when_it_is_opened(folder: Pa
     log.write_bytes(log.read_bytes()[:-3])
     app = HeadtorchApp(study=str(folder), read_only=True, engine=FakeEngine)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:
-        await pilot.pause(0.1)
+        await begun(app, pilot)
         assert "The last line of the log was cut short" in notices(app)
 
 

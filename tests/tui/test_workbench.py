@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from fake_engine import FakeEngine
+from fake_engine import FakeEngine, begun
 from sample_study import AN, AS, HOSTILE, LOOKUP, sample_folder, sample_row, sample_shading
 from screens import screen_text
 from stage import in_terminal
@@ -72,7 +72,7 @@ async def running(
     """The application on a study; `ready`: the engine has opened it."""
     app = HeadtorchApp(study=None if folder is None else str(folder), engine=FakeEngine)
     async with app.run_test(size=size, notifications=True) as pilot:
-        await pilot.pause()
+        await begun(app, pilot)
         engine = app.engine
         assert isinstance(engine, FakeEngine)
         if ready and folder is not None:

@@ -70,14 +70,11 @@ class HeadsPane(Rows, can_focus=True):
 
     def show(self, session: Session) -> None:
         """Draw the selected neuron's heads; the cursor follows the selection when that changes."""
-        view, chosen = head_view(session), session.selection
+        view, chosen, before = head_view(session), session.selection, self._shown
         if (chosen.neuron, chosen.head) != self._subject:
             self._subject = (chosen.neuron, chosen.head)
             self._follow(chosen.head)
-        missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
-        if missing != self._missing:
-            self._missing = missing
-            self._redraw()
+        self._missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
         if view != self._view:
             if view is not None and (self._view is None or self._view.neuron != view.neuron):
                 self._first = Offset(0, view.facts.n_layers - 1 - view.neuron.layer)  # not the layers after it
@@ -85,6 +82,7 @@ class HeadsPane(Rows, can_focus=True):
             self._title()
             if self.cursor is None and view is not None and view.ranking:
                 self._follow(view.ranking[0])
+        if self._shown != before:
             self.show_cursor()
             self._redraw()
 
@@ -105,10 +103,12 @@ class HeadsPane(Rows, can_focus=True):
     def _fitting(self, view: HeadView) -> int:
         return 2 if len(view.scope) + sum(map(len, view.parts[:1])) < self.size.width - 6 else 1
 
+    @property
+    def _shown(self) -> tuple[HeadView | None, object, str]:
+        return self._view, self.cursor, self._missing
+
     def _follow(self, head: HeadId | None) -> None:
         self.set_reactive(HeadsPane.cursor, head)
-        self.show_cursor()
-        self._redraw()
 
     def _redraw(self) -> None:
         self._below = None

@@ -9,7 +9,7 @@ from rich.cells import cell_len
 
 from headtorch.core.engine.protocol import Shading
 from headtorch.core.records import HeadActivity, Prompt
-from headtorch.core.text import visible
+from headtorch.core.text import visible, visible_token
 from headtorch.tui.selection import ShadingMode
 from headtorch.tui.session import Session
 
@@ -61,6 +61,22 @@ class PromptRows:
     shaded: bool
     activity: HeadActivity | None
     so_far: bool  # the scan goes on
+
+    @cached_property
+    def activation_cells(self) -> int:
+        """How wide the activations are."""
+        largest = max((abs(row.prompt.activation) for row in self.rows), default=0.0)
+        return (4 if largest < 10 else 5) + any(row.prompt.activation < 0 for row in self.rows)
+
+    @cached_property
+    def text_cells(self) -> int:
+        """How wide the longest text is."""
+        return max((row.cells for row in self.rows), default=0)
+
+    @cached_property
+    def follows_cells(self) -> int:
+        """How wide the longest token that follows is."""
+        return max((cell_len(visible_token(row.prompt.next_token or "")) for row in self.rows), default=4)
 
 
 def prompt_rows(session: Session) -> PromptRows:

@@ -137,7 +137,7 @@ class PromptsPane(Lines):
     def draw_header(self, width: int) -> Text:
         """What the numbers are."""
         follows = self._follows_cells(width)
-        left = " " * FRONT + "act".rjust(self._activation_cells()) + " " * (self._text_cells(width) + 4)
+        left = " " * FRONT + "act".rjust(self._data.activation_cells) + " " * (self._text_cells(width) + 4)
         return Text(f"{left}→ {fit('next', follows)}    P", self.palette.style("quiet"))
 
     def draw_line(self, index: int, width: int, selected: bool) -> Text:
@@ -147,7 +147,7 @@ class PromptsPane(Lines):
         text = Text()
         text.append("▸" if selected else " ", palette.style("bright", bold=True))
         text.append("↓" if row.prompt.bin is not None else " ", palette.style("quiet"))
-        text.append(number(row.prompt.activation, self._activation_cells()), plain)
+        text.append(number(row.prompt.activation, self._data.activation_cells), plain)
         text.append(" ")
         text.append(*self._mark(row, palette))
         text.append(" ")
@@ -203,21 +203,12 @@ class PromptsPane(Lines):
             (" " + number(row.probability, 4), palette.style("quiet")),
         ]
 
-    def _activation_cells(self) -> int:
-        largest = max((abs(row.prompt.activation) for row in self._data.rows), default=0.0)
-        negative = any(row.prompt.activation < 0 for row in self._data.rows)
-        return (4 if largest < 10 else 5) + negative
-
     def _follows_cells(self, width: int) -> int:
-        longest = max((cell_len(visible_token(row.prompt.next_token or "")) for row in self._data.rows), default=4)
-        return max(4, min(longest, width // 7))
+        return max(4, min(self._data.follows_cells, width // 7))
 
     def _text_cells(self, width: int) -> int:
-        room = width - FRONT - self._activation_cells() - 3 - self._follows_cells(width) - 9
-        return max(1, min(room, self._longest()))
-
-    def _longest(self) -> int:
-        return max((row.cells for row in self._data.rows), default=0)
+        room = width - FRONT - self._data.activation_cells - 3 - self._follows_cells(width) - 9
+        return max(1, min(room, self._data.text_cells))
 
     # about the prompt under the cursor
 
@@ -256,7 +247,7 @@ class PromptsPane(Lines):
     def action_shift(self, direction: int) -> None:
         """Shift long prompts: −1 shows more of their beginning."""
         room = self._text_cells(self.size.width)
-        self._shift = max(0, min(self._shift - direction * STEP, self._longest() - room))
+        self._shift = max(0, min(self._shift - direction * STEP, self._data.text_cells - room))
         self.redraw()
 
     def set_search(self, text: str) -> None:

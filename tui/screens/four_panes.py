@@ -19,7 +19,7 @@ from headtorch.tui.widgets.breadcrumb import Breadcrumb
 from headtorch.tui.widgets.progress_line import ProgressLine
 
 REDRAW_SECONDS = 0.1  # events of the engine are drawn together
-FOLLOW_SECONDS = 0.05  # then the other panes follow the cursor
+FOLLOW_SECONDS = 0.04  # then the other panes follow the cursor
 REST_SECONDS = 0.2  # a selection that rests this long is worth shading
 WIDE, TALL = 100, 30  # columns and rows from which on all panes fit side by side
 
