@@ -117,7 +117,7 @@ async def test_keys_stand_below_as_the_user_set_them_and_nothing_blinks() -> Non
         await pilot.press(*"report")
         await pilot.pause(0.2)
         lines = lines_of(app)
-        at = next(i for i, line in enumerate(lines) if "write the report of the study" in line)
+        at = next(i for i, line in enumerate(lines) if "write the report: choose formats" in line)
         assert "X  workbench" in lines[at + 1]
         assert not app.screen.query_one(Input).cursor_blink
 

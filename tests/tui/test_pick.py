@@ -132,7 +132,7 @@ def test_enter_starts_what_headtorch_run_would() -> None:
 
 def test_the_settings_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPatch) -> None:
     from headtorch.core.engine import workspace
-    from headtorch.tui.cli.run import run
+    from headtorch.tui.cli.app import app
 
     class Asked(Exception):
         pass
@@ -143,7 +143,7 @@ def test_the_settings_are_those_of_the_command_line(monkeypatch: pytest.MonkeyPa
     monkeypatch.setattr(workspace, "Workspace", look)
     for preset, expected in (("default", DEFAULT), ("paper", paper_settings(replace_tokens(DEFAULT, ())))):
         with pytest.raises(Asked) as asked:
-            run(preset=preset)  # type: ignore[arg-type]
+            app(["run", "--preset", preset], standalone_mode=False)
         assert asked.value.args[0] == expected
 
 
