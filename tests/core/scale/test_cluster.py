@@ -27,7 +27,6 @@ from headtorch.core.scale.run import Run
 from headtorch.core.scale.shards import ShardFolder
 from headtorch.core.scale.worker import HowFar, ShardScanner
 
-
 pytestmark = pytest.mark.slow  # workers take seconds to start
 
 
