@@ -3,9 +3,10 @@
     python -m benchmarks.terminal
 
 Runs the real program in a pseudo-terminal on a small finished study of the demo model, with its engine loading the
-model beside it. Measured: the time to the first frame, bytes of an idle second, the time from a key to the moved cursor
-and its bytes, the same while every core computes, and the time to quit. Times are on the clock, so other work on the
-machine counts. What the terminal itself takes to draw is not in it.
+model beside it. Measured: the time to the first frame, which names the study, and to its panes; bytes of an idle
+second; the time from a key to the moved cursor and its bytes, and to the panes that follow a cursor that rests, both
+also while every core computes; the time to quit. Times are on the clock, so other work on the machine counts. What the
+terminal itself takes to draw is not in it.
 """
 
 from __future__ import annotations
@@ -27,22 +28,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import psutil
 
 from benchmarks.table import Row, main, within
 
 BURST = 0.02  # seconds without a byte that end a burst
+FOLLOWING = 0.12  # that end the other panes' drawing; a cursor that rests longer has its prompts shaded
 SETTLED = 0.6  # and all that a key brings, the engine's answers included
 KEYS = (b"j", b"k") * 12
 
 
 @dataclass
 class Answer:
-    """Seconds from a key to the moved cursor and to the settled screen, and the bytes sent by then."""
+    """Seconds from a key to the moved cursor, to the panes that follow it and to the settled screen; bytes by then."""
 
     moved: float
     cursor_bytes: int
+    followed: float
     settled: float
     all_bytes: int
 
@@ -87,8 +91,9 @@ class Terminal:
         begin = time.perf_counter()
         os.write(self.fd, key)
         moved, of_cursor = self._burst(begin, BURST, 2.0)
-        settled, of_rest = self._burst(moved, SETTLED, SETTLED)
-        return Answer(moved - begin, of_cursor, settled - begin, of_cursor + of_rest)
+        followed, of_panes = self._burst(moved, FOLLOWING, FOLLOWING)
+        settled, of_rest = self._burst(followed, SETTLED, SETTLED)
+        return Answer(moved - begin, of_cursor, followed - begin, settled - begin, of_cursor + of_panes + of_rest)
 
     def _burst(self, last: float, gap: float, patience: float) -> tuple[float, int]:
         """When the last byte came before `gap` seconds without one, and how many came."""
@@ -146,13 +151,14 @@ def home(study: str | None = None) -> Iterator[None]:
 def rows(device: str = "cpu") -> list[Row]:
     """The workbench at two sizes; a GPU makes no difference to it."""
     with home("benchmark"):
-        return [*measure("benchmark", 80, 24), *measure("benchmark", 200, 50)]
+        return [*measure("benchmark", 80, 24), *measure("benchmark", 120, 36)]
 
 
 def measure(study: str, columns: int, lines: int) -> list[Row]:
     """One size of the terminal."""
     terminal = Terminal([sys.executable, "-m", "headtorch", "open", study], columns, lines)
-    first, computed = terminal.until(b"Neurons", 20), terminal.processor_seconds
+    first, computed = terminal.until(b"opening", 20), terminal.processor_seconds
+    panes = terminal.until(b"Neurons", 20)
     terminal.read(15)  # the engine loads the model
     idle = len(terminal.read(5)) / 5
     quiet = [terminal.press(key) for key in KEYS]
@@ -164,17 +170,22 @@ def measure(study: str, columns: int, lines: int) -> list[Row]:
     bytes_row = within(f"{at}bytes of a cursor move", spent, 2048, "B")
     return [
         within(f"{at}first frame", first, 0.5, note=f"{computed:.2f} s of processor time"),
+        Row(f"{at}all panes drawn", f"{panes:.2f} s", "", panes, None),
         Row(f"{at}idle", f"{idle:.0f} B/s", "0 B/s", idle, 0.0, at_least=False),
         bytes_row if columns == 80 else Row(bytes_row.what, bytes_row.figure, "", spent / 2048, None),
         within(f"{at}key to cursor, 95 % of keys", late(quiet), 0.1),
         within(f"{at}the same while every core computes", late(busy), 0.1),
+        *(
+            Row(f"{at}key to the panes that follow{when}", f"{seconds:.3f} s", "", seconds, None)
+            for when, seconds in (("", late(quiet, "followed")), (", every core computing", late(busy, "followed")))
+        ),
         within(f"{at}quit", terminal.quit(), 0.5),
     ]
 
 
-def late(answers: list[Answer]) -> float:
-    """Seconds to the moved cursor that 95 % of keys do not exceed."""
-    return sorted(answer.moved for answer in answers)[int(len(answers) * 0.95)]
+def late(answers: list[Answer], what: Literal["moved", "followed"] = "moved") -> float:
+    """Seconds to the moved cursor, or to the panes that follow it, that 95 % of keys do not exceed."""
+    return sorted(getattr(answer, what) for answer in answers)[int(len(answers) * 0.95)]
 
 
 if __name__ == "__main__":

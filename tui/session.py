@@ -91,6 +91,7 @@ class Session:
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
     requests: Requests = field(init=False)
+    _recorded: dict[tuple[str, HeadId | None], Shading] = field(default_factory=dict)
     _arrays: dict[str, dict[str, NDArray[np.generic]] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -350,6 +351,19 @@ class Session:
             return None
         found = self.shadings.get((chosen.neuron, self.feeding_head(), chosen.full))
         return found or self.shadings.get((chosen.neuron, None, chosen.full))
+
+    def recorded(self) -> Shading | None:
+        """The same as far as the study holds it, on the kept tokens; needs no engine."""
+        neuron, head = self.selection.neuron, self.feeding_head()
+        event = self.state.shaded.get(neuron) if neuron is not None and not self.selection.full else None
+        if neuron is None or event is None or (arrays := self.loaded(event.artefact)) is None:
+            return None
+        from headtorch.tui.recorded import recorded_shading  # numpy: not before the first frame
+
+        place = event.artefact, head
+        if place not in self._recorded:
+            self._recorded[place] = recorded_shading(neuron, head, self.state.prompts.get(neuron, []), arrays)
+        return self._recorded[place]
 
     def arrays(self) -> dict[str, NDArray[np.generic]] | None:
         """The selected neuron's attribution per prompt: "headline", "removal" [prompt, layer, head] and the parts."""

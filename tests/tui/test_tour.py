@@ -57,6 +57,30 @@ def test_every_pane_shows_something(folder: Path, size: tuple[int, int]) -> None
 
 
 @in_terminal
+async def test_prompts_and_sources_light_up_as_they_were_recorded(folder: Path) -> None:
+    app = HeadtorchApp(study=str(folder), engine=FakeEngine)
+    async with app.run_test(size=(120, 36)) as pilot:
+        await opened(app, pilot)
+        assert "shaded by activation" in screen_text(app)
+        shading, prompts = app.session.recorded(), app.session.prompts()
+        assert shading is not None and app.session.shading() is None
+        lit = [(p, a, s) for p, a, s in zip(prompts, shading.activation, shading.sources, strict=False) if a]
+        assert len(lit) == 32, "sixteen of each half"
+        for prompt, activation, given in lit:
+            assert len(activation) == len(given) == len(prompt.tokens)
+            assert activation[-1] == pytest.approx(prompt.activation, rel=1e-3)
+            assert 0 < sum(given) <= 1.001
+        await pilot.press("m")
+        await pilot.pause(0.3)
+        assert f"shaded by {app.session.selection.head}" in screen_text(app)
+        app.session.selection.shading = "attention"
+        await pilot.press("4", *["right"] * 4)
+        await pilot.pause(0.3)
+        assert "its shading is not recorded" in screen_text(app)
+        assert "As recorded: each token's share" in screen_text(app)
+
+
+@in_terminal
 async def test_what_needs_the_engine_says_why_not(folder: Path) -> None:
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36), notifications=True) as pilot:

@@ -84,7 +84,7 @@ def prompt_rows(session: Session) -> PromptRows:
     chosen, prompts = session.selection, session.prompts()
     neuron = chosen.neuron
     final = neuron is not None and bool(session.state.prompts.get(neuron))
-    shading = session.shading() if final else None
+    shading = (session.shading() or session.recorded()) if final else None
     activity = session.state.activity_of(neuron, chosen.head) if neuron and chosen.head and final else None
     row = session.row()
     values = _values(shading, chosen.shading, row.sign if row else 1)

@@ -119,7 +119,7 @@ class PromptsPane(Lines):
         parts = ["so far"] if self._data.so_far else []
         head = session.selection.head
         if self._data.rows and not self._data.so_far:
-            parts.append(_shaded_by(self._data.mode, head) if self._data.shaded else "not shaded yet")
+            parts.append(_shaded_by(self._data.mode, head) if self._data.shaded else _unshaded(session))
             if self._data.activity is not None:
                 parts.append(_counts(self._data.activity))
         if session.selection.full:
@@ -310,6 +310,10 @@ def _shaded_by(mode: ShadingMode, head: object) -> str:
     return {"activation": "shaded by activation", "sources": f"shaded by {head}", "attention": f"attention of {head}"}[
         mode
     ]
+
+
+def _unshaded(session: Session) -> str:
+    return "not shaded yet" if session.read_only is None else "its shading is not recorded"
 
 
 def _counts(activity: HeadActivity) -> str:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeGuard
 
 from rich.text import Text
 
 from headtorch.core.engine.protocol import ShadePrompts, Shading
+from headtorch.core.records import HeadId
 from headtorch.core.text import visible_token
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import fact, signed_bar
@@ -29,13 +30,26 @@ def sources(session: Session, width: int, palette: Palette) -> list[Text]:
     if reason := nothing_yet(session, neuron, head):
         return paragraph(reason, width, palette.style("quiet"))
     shading, prompt = session.shading(), session.selection.prompt
-    if shading is None or shading.head != head or prompt >= min(len(shading.tokens), len(shading.sources)):
+    if not _tells(shading, head, prompt):
+        if _tells(recorded := session.recorded(), head, prompt):
+            return [*_recorded(recorded, prompt, width, palette), Text(), *_table(recorded, prompt, width, palette)]
         if failed := failure(session, ShadePrompts, neuron, head):
             return paragraph(f"What the tokens gave is not known: {failed}", width, palette.style("warning"))
         asked = session.requests.is_waiting(ShadePrompts)
         said = "Asking the engine …" if asked else "What the tokens gave is not known: the engine has not said it."
         return paragraph(said, width, palette.style("quiet"))
     return [*_sums(session, shading, prompt, width, palette), Text(), *_table(shading, prompt, width, palette)]
+
+
+def _tells(shading: Shading | None, head: HeadId, prompt: int) -> TypeGuard[Shading]:
+    """Whether it says what the tokens of this prompt gave to this head."""
+    return shading is not None and shading.head == head and any(shading.sources[prompt : prompt + 1])
+
+
+def _recorded(shading: Shading, prompt: int, width: int, palette: Palette) -> list[Text]:
+    shown = fact("prompt", str(prompt + 1), palette, strong=True)
+    said = f"As recorded: each token's share of all that {shading.head} took, in size; the rest came from before."
+    return [*flow([shown], width), *paragraph(said, width, palette.style("quiet"))]
 
 
 def _sums(session: Session, shading: Shading, prompt: int, width: int, palette: Palette) -> list[Text]:
@@ -59,7 +73,8 @@ def _table(shading: Shading, prompt: int, width: int, palette: Palette) -> list[
     positive = all(value >= 0 for value in given)
     half = max(0, min(24 if positive else 14, (width - name - sum(_COLUMNS) - 3) // (1 if positive else 2)))
     shown = 4 if width >= name + sum(_COLUMNS) else 3
-    heads = ("back", "gave", "attends", "fires")[:shown]
+    in_shares = not shading.elsewhere
+    heads = ("back", "share" if in_shares else "gave", "attends", "fires")[:shown]
     header = "token".ljust(name) + "".join(word.rjust(room) for word, room in zip(heads, _COLUMNS, strict=False))
     lines = [Text(header, style=palette.style("quiet"))]
     order = sorted(range(min(len(tokens), len(given))), key=lambda i: -abs(given[i]))
@@ -69,7 +84,8 @@ def _table(shading: Shading, prompt: int, width: int, palette: Palette) -> list[
         text = Text(token, style=palette.style("token"))
         text.append(" " * (name - text.cell_len))
         back = "here" if i == len(tokens) - 1 else f"−{len(tokens) - 1 - i}"
-        cells = (back, fixed(given[i], sign=True), percent(_at(attention, i)), fixed(_at(activation, i)))
+        gave = percent(given[i]) if in_shares else fixed(given[i], sign=True)
+        cells = (back, gave, percent(_at(attention, i)), fixed(_at(activation, i)))
         colours = ("quiet", "text", "quiet", "quiet")
         for cell, room, colour in list(zip(cells, _COLUMNS, colours, strict=True))[:shown]:
             text.append(cell.rjust(room), palette.style(colour))
