@@ -16,6 +16,8 @@ from headtorch.core.errors import DeviceError
 
 Result = TypeVar("Result")
 
+_ANY = 1 << 30  # tokens: as long as it comes
+
 
 def pad_rows(rows: Sequence[Sequence[int] | Int32s], length: int, device: torch.device) -> Int[Tensor, "row position"]:
     """Rows as one matrix of `length` columns, zeros behind the shorter ones."""
@@ -26,11 +28,16 @@ def pad_rows(rows: Sequence[Sequence[int] | Int32s], length: int, device: torch.
 
 
 def length_batches(lengths: Sequence[int] | Int64s, batch_tokens: int) -> Iterator[Int64s]:
-    """Indices of rows in batches of at most `batch_tokens` padded tokens (or one row), shortest rows first."""
+    """Indices of rows in batches of at most `batch_tokens` padded tokens (or one row), shortest rows first.
+
+    Rows of a batch are of one bucket, so that a few long ones do not make much of the short ones.
+    """
     order = np.argsort(np.asarray(lengths), kind="stable")
-    start = 0
+    start, longest = 0, 0
     for stop in range(1, len(order) + 1):
-        if stop == len(order) or (stop - start + 1) * lengths[order[stop]] > batch_tokens:
+        if start == stop - 1:
+            longest = bucket_length(int(lengths[order[start]]), _ANY)
+        if stop == len(order) or lengths[order[stop]] > min(longest, batch_tokens // (stop - start + 1)):
             yield order[start:stop]
             start = stop
 
