@@ -34,6 +34,8 @@ import psutil
 
 from benchmarks.table import Row, main, within
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # an installed program has its bytecode
+
 BURST = 0.02  # seconds without a byte that end a burst
 FOLLOWING = 0.12  # that end the other panes' drawing; a cursor that rests longer has its prompts shaded
 SETTLED = 0.6  # and all that a key brings, the engine's answers included
