@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import time
+
 from rich.text import Text
 from textual.strip import Strip
+from textual.timer import Timer
 from textual.widget import Widget
 
 from headtorch.core.engine.protocol import (
@@ -27,6 +30,8 @@ from headtorch.tui.palette import CAVE, Palette
 from headtorch.tui.session import Session
 from headtorch.tui.spending import count, spent
 
+PAUSE = 0.5  # seconds between two drawings of one stage's progress: a line has some 400 bytes
+
 
 class ProgressLine(Widget):
     """Stage, bar, share, rate and time left; or what is waited for; or how the study stands."""
@@ -40,6 +45,8 @@ class ProgressLine(Widget):
         self._spent = ""
         self._words = ""
         self._alarm = False
+        self._drawn_at = 0.0
+        self._timer: Timer | None = None
 
     def show(self, session: Session, alarm: str | None = None) -> None:
         """Draw what the session holds now, where it differs; `alarm` is said instead of everything else."""
@@ -49,12 +56,27 @@ class ProgressLine(Widget):
         spent_now = "" if progress is None or spending is None else spent(spending)
         shown = (words, alarm is not None, progress, spent_now)
         if shown != self._shown:
+            goes_on = progress is not None and self._progress is not None and progress.stage == self._progress.stage
             self._shown, self._progress, self._words, self._alarm = shown, progress, words, alarm is not None
             self._spent = spent_now
+            self._draw_after(self._drawn_at + PAUSE - time.monotonic() if goes_on else 0.0)
+
+    def _draw_after(self, wait: float) -> None:
+        if self._timer is not None:
+            if wait > 0:
+                return  # it is on its way
+            self._timer.stop()
+        self._timer = self.set_timer(wait, self._draw_late) if wait > 0 else None
+        if wait <= 0:
             self.refresh()
+
+    def _draw_late(self) -> None:
+        self._timer = None
+        self.refresh()
 
     def render_line(self, y: int) -> Strip:
         """The whole line."""
+        self._drawn_at = time.monotonic()
         width = self.size.width
         palette: Palette = getattr(self.app, "palette", CAVE)
         if self._progress is not None:
