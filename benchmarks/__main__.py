@@ -3,7 +3,7 @@
     python -m benchmarks [NAMES...] [--device cpu|cuda] [--json | --markdown]
 
 Each runs in a process of its own, one after another, so that none disturbs the next and one that fails loses nothing
-but its own rows. `soak` runs long, and only when it is named.
+but its own rows.
 """
 
 from __future__ import annotations
@@ -16,7 +16,6 @@ from importlib import import_module
 from benchmarks.table import Row, arguments, as_json, from_json, not_measured, write
 
 NAMES = ("scan", "against_paper", "effects", "memory", "startup", "terminal", "neuron_table", "scaling")
-LONG = ("soak",)
 
 
 def measure(name: str, device: str) -> list[Row]:
@@ -30,11 +29,11 @@ def measure(name: str, device: str) -> list[Row]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description="Print figures, baselines and targets.")
-    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES + LONG)}; all but the last")
+    parser.add_argument("names", nargs="*", metavar="NAMES", help=f"of {', '.join(NAMES)}; by default all")
     parser.add_argument("--here", metavar="NAME", help="one benchmark in this process, as JSON")
     asked = arguments(parser).parse_args()
-    if unknown := [name for name in asked.names if name not in NAMES + LONG]:
-        parser.error(f"no benchmark called {unknown[0]}; there are {', '.join(NAMES + LONG)}")
+    if unknown := [name for name in asked.names if name not in NAMES]:
+        parser.error(f"no benchmark called {unknown[0]}; there are {', '.join(NAMES)}")
     if asked.here:
         sys.stdout.write(as_json({asked.here: import_module(f"benchmarks.{asked.here}").rows(asked.device)}))
         return
