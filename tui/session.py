@@ -91,7 +91,7 @@ class Session:
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
     requests: Requests = field(init=False)
-    _recorded: dict[tuple[str, HeadId | None], Shading] = field(default_factory=dict)
+    _recorded: dict[tuple[str, HeadId | None], Shading | None] = field(default_factory=dict)
     _arrays: dict[str, dict[str, NDArray[np.generic]] | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -362,7 +362,11 @@ class Session:
 
         place = event.artefact, head
         if place not in self._recorded:
-            self._recorded[place] = recorded_shading(neuron, head, self.state.prompts.get(neuron, []), arrays)
+            try:
+                self._recorded[place] = recorded_shading(neuron, head, self.state.prompts.get(neuron, []), arrays)
+            except HeadtorchError as error:
+                self.on_notice(str(error), True)
+                self._recorded[place] = None
         return self._recorded[place]
 
     def arrays(self) -> dict[str, NDArray[np.generic]] | None:

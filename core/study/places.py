@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import platformdirs
 
-from headtorch.core.errors import StudyError
+from headtorch.core.errors import InputError, StudyError
 from headtorch.core.settings import Settings
 
 
@@ -33,10 +33,18 @@ def resolve(name_or_path: str | Path) -> Path:
     """
     text = os.fspath(name_or_path)
     if isinstance(name_or_path, Path) or "/" in text or text.startswith("~"):
-        return Path(text).expanduser()
+        return expanded(text)
     if text in {"", ".", ".."} or text.startswith("-") or not text.isprintable() or len(text.encode()) > 200:
         raise StudyError(f"{text!r} cannot be the name of a study; use letters, digits and dashes, or a path.")
     return studies_folder() / text
+
+
+def expanded(path: str | Path) -> Path:
+    """A path with the ~ at its front made out. Raises InputError for a user that is not there."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError as error:
+        raise InputError(f"{str(path)!r} names no folder here: there is no such user.") from error
 
 
 def default_name(settings: Settings) -> str:

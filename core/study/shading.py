@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from headtorch.core.errors import StudyError
 from headtorch.core.records import HeadId, Record
 from headtorch.core.study.artefacts import Arrays
 
@@ -42,7 +43,14 @@ def to_arrays(heads: Sequence[HeadId], prompts: Sequence[ShadedPrompt]) -> dict[
 
 
 def from_arrays(arrays: Arrays) -> dict[int, ShadedPrompt]:
-    """The prompts of an artefact, by their index."""
+    """The prompts of an artefact, by their index. Raises StudyError for arrays of something else."""
+    try:
+        return _prompts(arrays)
+    except (KeyError, IndexError, ValueError, TypeError) as error:
+        raise StudyError("An artefact of the study is not what its log says: it holds no shaded prompts.") from error
+
+
+def _prompts(arrays: Arrays) -> dict[int, ShadedPrompt]:
     names = [str(HeadId(int(layer), int(index))) for layer, index in arrays["heads"]]
     starts = [0, *arrays["ends"].tolist()]
     activation = np.asarray(arrays["activation"], dtype=np.float64).round(DIGITS)

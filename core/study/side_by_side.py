@@ -8,7 +8,7 @@ from itertools import combinations
 from headtorch.core.analysis.consistency import RankAgreement, RateDifference, rank_agreement, rate_difference
 from headtorch.core.errors import StudyError
 from headtorch.core.events import EffectsMeasured
-from headtorch.core.records import HeadActivity, HeadId, Interval, NeuronId, Record
+from headtorch.core.records import HeadActivity, HeadId, Interval, NeuronId, Record, Score
 from headtorch.core.settings import Settings
 from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores, between_studies
 from headtorch.core.study.rows import NeuronRow, neuron_row
@@ -222,8 +222,7 @@ def _pair(
 ) -> HeadPair:
     neuron, head = mine.neuron, mine.head
     rows = first.heads(neuron).get(head), second.heads(neuron).get(head)
-    key = (neuron, head, explainer or "")
-    scores = first.scores.get(key), second.scores.get(key)
+    scores = _score(first, mine, explainer), _score(second, theirs, explainer)
     return HeadPair(
         head=head,
         suppressing=mine.suppressing,
@@ -233,6 +232,14 @@ def _pair(
         e=(scores[0].e if scores[0] else None, scores[1].e if scores[1] else None),
         intervals=(scores[0].interval if scores[0] else None, scores[1].interval if scores[1] else None),
     )
+
+
+def _score(state: StudyState, activity: HeadActivity, explainer: str | None) -> Score | None:
+    """Of the direction that was explained: a head may be worth it as a supporting and as a suppressing one."""
+    explained = state.activity_of(activity.neuron, activity.head)
+    if explained is None or explained.suppressing != activity.suppressing:
+        return None
+    return state.scores.get((activity.neuron, activity.head, explainer or ""))
 
 
 def _activities(state: StudyState, neuron: NeuronId) -> dict[tuple[HeadId, bool], HeadActivity]:

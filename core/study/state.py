@@ -219,9 +219,9 @@ class StudyState:
         return {head: by_head[head] for head in [*ranked, *by_head]}
 
     def activity_of(self, neuron: NeuronId, head: HeadId) -> HeadActivity | None:
-        """On which prompts the head is active; None where it was not worth explaining."""
+        """On which prompts the head is active, as `explainable` has it; None where it was not worth explaining."""
         event = self.activity.get(neuron)
-        return next((entry for entry in event.heads if entry.head == head), None) if event else None
+        return {entry.head: entry for entry in event.heads}.get(head) if event else None
 
     def explainable(self) -> list[HeadActivity]:
         """The heads worth explaining of the study's own neurons, each once: the family of every explainer's tests.

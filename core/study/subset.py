@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Collection, Mapping, Sequence
+import hashlib
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from headtorch.core.errors import InputError
@@ -55,7 +56,8 @@ def only(state: StudyState, neurons: Collection[NeuronId] | None) -> StudyState:
     parts: dict[str, Any] = {name: _of(getattr(state, name), kept) for name in _BY_NEURON}
     parts |= {name: _of_heads(getattr(state, name), kept) for name in _BY_HEAD}
     parts["warnings"] = {key: one for key, one in state.warnings.items() if key[1] is None or key[1] in kept}
-    parts["running"] = {stage: None for stage in state.running if stage[1] is None or stage[1] in kept}
+    # a stage that is at another neuron may still come to these
+    parts["running"] = {(stage, one if one in kept else None): None for stage, one in state.running}
     return dataclasses.replace(state, neurons=rows, visited={}, **parts)
 
 
@@ -66,7 +68,7 @@ def notes_on(book: NoteBook, neurons: Collection[NeuronId] | None) -> NoteBook:
     names = {"study", *map(str, neurons)}
     return NoteBook(
         notes={subject: note for subject, note in book.notes.items() if subject.split(" ")[0] in names},
-        bookmarks=tuple(mark for mark in book.bookmarks if mark in names),
+        bookmarks=tuple(mark for mark in book.bookmarks if mark.split(" ")[0] in names),
     )
 
 
@@ -75,8 +77,11 @@ def folder_name(text: str) -> str:
     text = text.strip()
     if text.lower() in (ALL, BOOKMARKED):
         return "" if text.lower() == ALL else BOOKMARKED
-    names: Sequence[str] = [name.strip() for name in text.split(",") if name.strip()]
-    return names[0] if len(names) == 1 else f"{names[0]}-and-{len(names) - 1}-more"
+    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    if len(names) == 1:
+        return names[0]
+    digest = hashlib.sha256(",".join(sorted(names)).encode()).hexdigest()[:8]
+    return f"{names[0]}-and-{len(names) - 1}-more-{digest}"
 
 
 def _of(found: Mapping[NeuronId, Any], kept: set[NeuronId]) -> dict[NeuronId, Any]:

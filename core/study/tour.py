@@ -6,6 +6,7 @@ It is an archive beside this file, unpacked into the cache when it is first open
 from __future__ import annotations
 
 import hashlib
+import shutil
 from pathlib import Path
 
 from headtorch.core.corpus.storage import corpora_folder
@@ -30,6 +31,8 @@ def tour_folder() -> Path:
     if not is_there(folder):
         from headtorch.core.study.unarchive import import_study
 
+        shutil.rmtree(folder, ignore_errors=True)  # what a cleaner of caches has left of it
+
         try:
             import_study(ARCHIVE, str(folder))
         except (StudyError, StorageError):
@@ -39,8 +42,8 @@ def tour_folder() -> Path:
 
 
 def is_there(folder: Path) -> bool:
-    """Whether the study is in `folder`; it appears there whole or not at all."""
-    return (folder / "study.json").is_file()
+    """Whether the study is in `folder`; it appears there whole or not at all, but files may go."""
+    return (folder / "study.json").is_file() and (folder / "events.jsonl").is_file()
 
 
 def is_tour(folder: Path) -> bool:

@@ -33,6 +33,7 @@ def report(
       headtorch report comparisons --format html,figures --out paper/
       headtorch report comparisons --neurons bookmarked
     """
+    from headtorch.core.study.places import expanded
     from headtorch.core.study.report import parse_formats, write_report
     from headtorch.core.study.study import Study
     from headtorch.core.study.subset import chosen_neurons, folder_name
@@ -41,7 +42,8 @@ def report(
     formats = parse_formats(format)
     opened = Study.open(study)
     chosen = chosen_neurons(neurons, opened.state, opened.notes.read())
-    paths = write_report(opened, out or opened.folder / "report" / folder_name(neurons), formats, chosen)
+    folder = expanded(out) if out else opened.folder / "report" / folder_name(neurons)
+    paths = write_report(opened, folder, formats, chosen)
     if json:
         print_json([str(path) for path in paths])
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +31,8 @@ def cluster_access(ray: str | None, shards: int | None, workers: int | None) -> 
     from headtorch.core.settings import ClusterAccess
 
     if ray is None:
-        if shards is not None or workers is not None:
+        given = {"HEADTORCH_RAY_SHARDS": shards, "HEADTORCH_RAY_WORKERS": workers}
+        if any(value is not None and name not in os.environ for name, value in given.items()):
             raise InputError("--shards and --workers say how a Ray cluster scans; add --ray.")
         return None
     return ClusterAccess(address=ray, shards=shards, workers=workers)

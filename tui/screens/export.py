@@ -17,6 +17,7 @@ from textual.content import Content
 from textual.widgets import Input, Label, Static
 
 from headtorch.core.errors import HeadtorchError, InputError, Interrupted
+from headtorch.core.study.places import expanded
 from headtorch.core.text import visible
 from headtorch.tui.clipboard import copy
 from headtorch.tui.exporting import Chosen, Export, Writing
@@ -176,7 +177,7 @@ class ExportScreen(Telling, Dialog[None]):
         text = self.query_one(Entry).value.strip()
         if not text:
             raise InputError("Name a folder for the files.")
-        return formats, Path(text).expanduser().absolute()
+        return formats, expanded(text).absolute()
 
     def _remember(self, formats: list[str]) -> None:
         self._chosen.formats[self._export.what] = tuple(formats)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from headtorch.core.errors import InputError
 from headtorch.core.records import NeuronId
 from headtorch.core.study.files import storage_errors, write_atomic
 from headtorch.core.study.ratings import Ratings
@@ -50,12 +51,15 @@ def write_report(
     """Write the report's files into `folder`, by default the study's own "report", and return their paths.
 
     The study may be open for reading only, and unfinished; no model, corpus or network is needed. Raises StorageError
-    when the folder cannot be written, InputError for figures without matplotlib, Interrupted where the watch does.
+    when the folder cannot be written, InputError for figures without matplotlib or without anything to draw,
+    Interrupted where the watch does.
 
     neurons: the report is about these alone; see `headtorch.core.study.subset`
     """
     place = folder or study.folder / "report"
     files = contents(report_of(study, neurons), only(study.state, neurons), formats, watch)
+    if not files:
+        raise InputError("There is nothing to write yet: the study has no findings, scores or heads to draw.")
     for name, data in files.items():
         path = place / name
         with storage_errors(path.parent):

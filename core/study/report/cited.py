@@ -96,5 +96,5 @@ def _shading(state: StudyState, neuron: NeuronId, load: Callable[[str], Arrays] 
         return {}
     try:
         return from_arrays(load(event.artefact))
-    except (StudyError, KeyError, ValueError, IndexError):
+    except StudyError:
         return {}

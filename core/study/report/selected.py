@@ -17,7 +17,8 @@ def in_full(part: NeuronPart, report: Report) -> list[HeadPart]:
     """The strongest explained heads, and each that is among the findings, has a note or a bookmark."""
     neuron = str(part.found.neuron)
     marked = {str(finding.score.head) for finding in report.findings if finding.found.neuron == part.found.neuron}
-    marked |= {subject.partition(" ")[2] for subject in (*part.notes, *report.bookmarks) if subject.startswith(neuron)}
+    subjects = [subject.partition(" ") for subject in (*part.notes, *report.bookmarks)]
+    marked |= {head for of, _, head in subjects if of == neuron}
     explained = [head for head in part.heads if head.explanations]
     return [head for place, head in enumerate(explained) if place < IN_FULL or str(head.head) in marked]
 

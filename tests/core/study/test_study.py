@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from headtorch.core.errors import StorageError, StudyError
+from headtorch.core.errors import InputError, StorageError, StudyError
 from headtorch.core.event_lines import encode
 from headtorch.core.events import (
     AnyEvent,
@@ -371,3 +371,8 @@ def test_studies_are_listed_last_written_first_with_the_damaged_ones(study: Stud
 
 def test_without_a_data_folder_there_are_no_studies() -> None:
     assert list_studies() == []
+
+
+def test_a_path_of_a_user_who_is_not_there_is_refused() -> None:
+    with pytest.raises(InputError, match="no such user"):
+        resolve("~nobody-of-this-name/study")

@@ -106,7 +106,9 @@ def test_choices_that_are_none_are_refused(study: Study, text: str, error: type[
 
 def test_reports_about_some_neurons_do_not_replace_that_of_all() -> None:
     names = [folder_name(text) for text in ("all", "bookmarked", "L3.N412", "L3.N412, L2.N7")]
-    assert names == ["", "bookmarked", "L3.N412", "L3.N412-and-1-more"]
+    assert names[:3] == ["", "bookmarked", "L3.N412"] and names[3].startswith("L3.N412-and-1-more-")
+    assert folder_name("L3.N412,L3.N412") == "L3.N412", "each counts once"
+    assert folder_name("L3.N412,L2.N9") != names[3] == folder_name("L3.N412,L2.N7")
 
 
 def test_who_waits_is_told_of_every_format(study: Study, tmp_path: Path) -> None:

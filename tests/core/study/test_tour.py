@@ -41,6 +41,12 @@ def test_it_is_unpacked_once_and_again_after_an_update(cache: Path, monkeypatch:
     assert again != folder and Study.open(again).state.finished == Study.open(folder).state.finished
 
 
+def test_what_is_left_of_it_by_a_cleaner_of_caches_is_unpacked_again(cache: Path) -> None:
+    for name in ("events.jsonl", "study.json"):
+        (tour.tour_folder() / name).unlink()
+        assert (tour.tour_folder() / name).is_file()
+
+
 def test_two_at_once_get_the_same_whole_study(cache: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         first, second = pool.map(lambda _: tour.tour_folder(), range(2))
@@ -89,6 +95,14 @@ def test_its_notes_are_about_what_is_in_it(tour_study: Path) -> None:
     for subject in book.notes.keys() - {"study"}:
         neuron, _, head = subject.partition(" ")
         assert not head or HeadId.parse(head) in study.state.heads(neurons[neuron])
+
+
+def test_a_head_that_supports_and_suppresses_is_told_as_it_was_explained(tour_study: Path) -> None:
+    state = Study.open(tour_study).state
+    explained = {(one.neuron, one.head): one for one in state.explainable()}
+    both = sum(len(event.heads) for event in state.own(state.activity).values()) - len(explained)
+    assert both > 100, "the tour has many such heads"
+    assert all(state.activity_of(*place) == one for place, one in explained.items())
 
 
 def test_its_model_and_licence_are_told(tour_study: Path) -> None:
