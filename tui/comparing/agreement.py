@@ -6,9 +6,8 @@ from typing import TYPE_CHECKING, ClassVar
 
 from rich.text import Text
 
-from headtorch.core.text import visible_token
-from headtorch.tui.comparing.columns import Cell, Column, header, lay_out, line, sized
-from headtorch.tui.comparing.page import ComparisonPage, Target
+from headtorch.tui.comparing.columns import Cell, Column
+from headtorch.tui.comparing.neuron_page import NEURON, NeuronPage, neuron_cells
 from headtorch.tui.panes.figures import fixed
 
 if TYPE_CHECKING:
@@ -30,16 +29,14 @@ HELP = (
 )
 
 
-class AgreementPage(ComparisonPage):
+class AgreementPage(NeuronPage):
     """A line a neuron."""
 
     title = "Consistency"
     help = HELP
     legend = "ρ Spearman over n heads · differ: of the heads in both, those active more often in one"
-    header_height: ClassVar[int] = 1
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("neuron", 9, right=False, most=11),
-        Column("token", 6, right=False, most=18),
+        *NEURON,
         Column("ρ β", 5),
         Column("n", 4, need=3),
         Column("effect", 6),
@@ -53,36 +50,21 @@ class AgreementPage(ComparisonPage):
         Column("B", 3, need=2, side=1),
     )
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self._cells: list[list[Cell]] = []
-        self._columns: list[Column] = []
-
-    def read(self) -> None:
-        """The cells of every neuron."""
-        self._cells = [cells_of(shared) for shared in self.rows()]
-        self._columns = sized(self.COLUMNS, self._cells)
-
-    def rows(self) -> list[SharedNeuron]:
-        """The neurons of the pair."""
-        return self.pair.neurons if self.pair is not None else []
-
-    def line_count(self) -> int:
-        """Neurons."""
-        return len(self.rows())
-
-    def target_at(self, index: int) -> Target:
-        """The neuron."""
-        return Target(self.rows()[index].neuron)
-
-    def draw_header(self, width: int) -> Text:
-        """The titles."""
-        return header(lay_out(self._columns, width), self.palette, self.side) if self.line_count() else Text()
-
-    def draw_line(self, index: int, width: int, selected: bool) -> Text:
-        """A neuron."""
-        places = lay_out(self._columns, width)
-        return line(places, self._cells[index], self.palette, selected, selected and self.has_focus)
+    def cells_of(self, shared: SharedNeuron) -> list[Cell]:
+        """In the order of the columns."""
+        intervals = [head.activity.interval for head in shared.heads]
+        differ = sum(found is not None and not found.low <= 0 <= found.high for found in intervals)
+        return [
+            *neuron_cells(shared),
+            *_agreement(shared.beta),
+            *_agreement(shared.effect),
+            *_agreement(shared.mean_direct),
+            _agreement(shared.share)[0],
+            Cell(str(len(shared.heads))),
+            Cell(str(differ), "text" if differ else "quiet"),
+            Cell(str(shared.only_first), "quiet"),
+            Cell(str(shared.only_second), "quiet"),
+        ]
 
     def footer_height(self) -> int:
         """What the two are on, and the legend."""
@@ -99,25 +81,6 @@ class AgreementPage(ComparisonPage):
             else "Two corpora: a high ρ says that the same heads feed the neuron on both."
         )
         return Text(f" {said}", self.palette.style("warning" if same else "text"))
-
-
-def cells_of(shared: SharedNeuron) -> list[Cell]:
-    """In the order of the columns."""
-    intervals = [head.activity.interval for head in shared.heads]
-    differ = sum(found is not None and not found.low <= 0 <= found.high for found in intervals)
-    random = any(row is not None and row.random for row in shared.rows)
-    return [
-        Cell(f"{'~' if random else ''}{shared.neuron}", "quiet" if random else "text"),
-        Cell(visible_token(shared.token), "token"),
-        *_agreement(shared.beta),
-        *_agreement(shared.effect),
-        *_agreement(shared.mean_direct),
-        _agreement(shared.share)[0],
-        Cell(str(len(shared.heads))),
-        Cell(str(differ), "text" if differ else "quiet"),
-        Cell(str(shared.only_first), "quiet"),
-        Cell(str(shared.only_second), "quiet"),
-    ]
 
 
 def _agreement(found: RankAgreement) -> tuple[Cell, Cell]:

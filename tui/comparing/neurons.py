@@ -4,11 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, ClassVar
 
-from rich.text import Text
-
-from headtorch.core.text import visible_token
-from headtorch.tui.comparing.columns import Cell, Column, header, lay_out, line, sized
-from headtorch.tui.comparing.page import ComparisonPage, Target
+from headtorch.tui.comparing.columns import Cell, Column
+from headtorch.tui.comparing.neuron_page import NEURON, NeuronPage, neuron_cells
 from headtorch.tui.panes.figures import fixed
 from headtorch.tui.panes.neuron_columns import KIND_WORDS
 
@@ -28,16 +25,14 @@ HELP = (
 )
 
 
-class NeuronsPage(ComparisonPage):
+class NeuronsPage(NeuronPage):
     """A line a neuron."""
 
     title = "Neurons"
     help = HELP
     legend = "P: its token follows, ✓ valid · E: median of n scored heads · ~ random neuron"
-    header_height: ClassVar[int] = 1
     COLUMNS: ClassVar[tuple[Column, ...]] = (
-        Column("neuron", 9, right=False, most=11),
-        Column("token", 6, right=False, most=18),
+        *NEURON,
         Column("kind A", 6, right=False, need=3, side=0),
         Column("B", 4, right=False, need=3, side=1),
         Column("P A", 6, need=1, side=0),
@@ -51,56 +46,22 @@ class NeuronsPage(ComparisonPage):
         Column("B", 5, need=4, side=1),
     )
 
-    def __init__(self, id: str) -> None:
-        super().__init__(id=id)
-        self._cells: list[list[Cell]] = []
-        self._columns: list[Column] = []
-
-    def read(self) -> None:
-        """The cells of every neuron."""
-        self._cells = [cells_of(shared) for shared in self.rows()]
-        self._columns = sized(self.COLUMNS, self._cells)
-
-    def rows(self) -> list[SharedNeuron]:
-        """The neurons of the pair."""
-        return self.pair.neurons if self.pair is not None else []
-
-    def line_count(self) -> int:
-        """Neurons."""
-        return len(self.rows())
-
-    def target_at(self, index: int) -> Target:
-        """The neuron."""
-        return Target(self.rows()[index].neuron)
-
-    def draw_header(self, width: int) -> Text:
-        """The titles."""
-        return header(lay_out(self._columns, width), self.palette, self.side) if self.line_count() else Text()
-
-    def draw_line(self, index: int, width: int, selected: bool) -> Text:
-        """A neuron."""
-        places = lay_out(self._columns, width)
-        return line(places, self._cells[index], self.palette, selected, selected and self.has_focus)
-
-
-def cells_of(shared: SharedNeuron) -> list[Cell]:
-    """In the order of the columns."""
-    first, second = shared.rows
-    random = any(row is not None and row.random for row in shared.rows)
-    medians = [row.median_e if row is not None else None for row in shared.rows]
-    gain = None if None in medians else (medians[0] or 0.0) - (medians[1] or 0.0)
-    kinds = [Cell(KIND_WORDS.get(row.kind, row.kind) if row else "–", "quiet") for row in shared.rows]
-    return [
-        Cell(f"{'~' if random else ''}{shared.neuron}", "quiet" if random else "text"),
-        Cell(visible_token(shared.token), "token"),
-        *kinds,
-        Cell(_valid(first)),
-        Cell(_valid(second)),
-        *(Cell(fixed(value), "text" if value is not None else "quiet") for value in medians),
-        Cell(fixed(gain, sign=True), "text" if gain is not None else "quiet"),
-        *(Cell(str(row.scored) if row else "–", "quiet") for row in shared.rows),
-        *(Cell(fixed(row.best_e if row else None), "quiet") for row in shared.rows),
-    ]
+    def cells_of(self, shared: SharedNeuron) -> list[Cell]:
+        """In the order of the columns."""
+        first, second = shared.rows
+        medians = [row.median_e if row is not None else None for row in shared.rows]
+        gain = None if None in medians else (medians[0] or 0.0) - (medians[1] or 0.0)
+        kinds = [Cell(KIND_WORDS.get(row.kind, row.kind) if row else "–", "quiet") for row in shared.rows]
+        return [
+            *neuron_cells(shared),
+            *kinds,
+            Cell(_valid(first)),
+            Cell(_valid(second)),
+            *(Cell(fixed(value), "text" if value is not None else "quiet") for value in medians),
+            Cell(fixed(gain, sign=True), "text" if gain is not None else "quiet"),
+            *(Cell(str(row.scored) if row else "–", "quiet") for row in shared.rows),
+            *(Cell(fixed(row.best_e if row else None), "quiet") for row in shared.rows),
+        ]
 
 
 def _valid(row: NeuronRow | None) -> str:
