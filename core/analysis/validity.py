@@ -26,7 +26,7 @@ TOP = 60  # strongest places, both halves together, looked at for what follows
 PROBED = 20  # of them, the places where logit and ablation are measured
 OCCURRENCES = 64  # places before the token, and as many random ones, for the AUROC
 MIN_SHARE, MIN_LIFT = 0.5, 20.0  # from which a neuron counts as valid
-_BATCH_TOKENS = 8192
+_BATCH_TOKENS = 2048  # a fraction of a second of work between two checkpoints
 
 Rows = list[list[int]]
 
@@ -49,10 +49,10 @@ class Validator:
         self.ranking = ranking or Ranking(model, corpus, index)
         self.seed = seed
 
-    def prepare(self, layer: int) -> None:
+    def prepare(self, layer: int, watch: Watch = SILENT) -> None:
         """Compute what neurons of a layer share, which `measure` does otherwise when it is first needed."""
         self._unembedding  # noqa: B018 (makes it)
-        self._random_activations(layer)
+        self._random_activations(layer, watch)
 
     def measure(self, row: NextTokenNeuron, *, watch: Watch = SILENT) -> Validity | None:
         """What follows where the neuron fires most, and what it does to its token there; None if it never fires."""
@@ -64,10 +64,8 @@ class Validator:
         base = self._base_rate(row.token_id)
         lift = share / base if base > 0 else 0.0
         rows = [context_row(self.corpus, *place) for place in places[:PROBED]]
-        change = ablate_neuron(self.model, rows, row.neuron, row.token_id)
-        watch.checkpoint()
-        how_well = self._auroc(row)
-        watch.checkpoint()
+        change = ablate_neuron(self.model, rows, row.neuron, row.token_id, watch=watch)
+        how_well = self._auroc(row, watch)
         return Validity(
             neuron=row.neuron,
             token_id=row.token_id,
@@ -76,7 +74,7 @@ class Validator:
             base_rate=base,
             lift=lift,
             auroc=how_well,
-            logit_attribution=self._logit_attribution(row, rows, change.before.activation),
+            logit_attribution=self._logit_attribution(row, rows, change.before.activation, watch),
             ablation_log_p=float(change.delta_log_p.mean()),
             valid=share >= MIN_SHARE and lift >= MIN_LIFT,
         )
@@ -101,16 +99,18 @@ class Validator:
         counts = self.corpus.token_counts
         return float(counts[token]) / self.corpus.n_tokens if token < len(counts) else 0.0
 
-    def _logit_attribution(self, row: NextTokenNeuron, rows: Rows, activation: NDArray[np.float64]) -> float | None:
+    def _logit_attribution(
+        self, row: NextTokenNeuron, rows: Rows, activation: NDArray[np.float64], watch: Watch
+    ) -> float | None:
         """Mean of a·⟨w_out, u_t⟩/σ_final over the rows' ends; None where a norm stands between MLP and stream."""
         if self.model.facts.post_norm:
             return None
         weights = output_weights(self.model, row.neuron.layer)[row.neuron.index]
         congruence = float(weights @ self._unembedding.columns([row.token_id])[:, 0])
-        scales = final_scales(self.model, rows)
+        scales = final_scales(self.model, rows, watch)
         return float((activation * congruence / scales).mean())
 
-    def _auroc(self, row: NextTokenNeuron) -> float | None:
+    def _auroc(self, row: NextTokenNeuron, watch: Watch) -> float | None:
         """How well s·activation tells places before the token from random places that it does not follow."""
         before = self._places_before(row.token_id)
         if not before or not self._random_places:
@@ -119,8 +119,8 @@ class Validator:
             i for i, place in enumerate(self._random_places) if self._next_token(*place) not in (None, row.token_id)
         ]
         layer, index = row.neuron.layer, row.neuron.index
-        positive = self._activations(before, layer)[:, index]
-        negative = self._random_activations(layer)[random, index]
+        positive = self._activations(before, layer, watch)[:, index]
+        negative = self._random_activations(layer, watch)[random, index]
         scores = row.sign * np.concatenate([positive, negative])
         return auroc(scores, np.arange(len(scores)) < len(positive))
 
@@ -156,14 +156,14 @@ class Validator:
     def _of_layer(self) -> dict[int, NDArray[np.float32]]:
         return {}
 
-    def _random_activations(self, layer: int) -> NDArray[np.float32]:
+    def _random_activations(self, layer: int, watch: Watch) -> NDArray[np.float32]:
         if layer not in self._of_layer:
-            self._of_layer[layer] = self._activations(self._random_places, layer)
+            self._of_layer[layer] = self._activations(self._random_places, layer, watch)
         return self._of_layer[layer]
 
-    def _activations(self, places: Sequence[tuple[int, int]], layer: int) -> NDArray[np.float32]:
+    def _activations(self, places: Sequence[tuple[int, int]], layer: int, watch: Watch) -> NDArray[np.float32]:
         """Activations of the whole layer at the places, [place, neuron]."""
-        return end_activations(self.model, [context_row(self.corpus, *place) for place in places], layer)
+        return end_activations(self.model, [context_row(self.corpus, *place) for place in places], layer, watch)
 
 
 def context_row(corpus: TokenizedCorpus, document: int, position: int) -> list[int]:
@@ -172,10 +172,11 @@ def context_row(corpus: TokenizedCorpus, document: int, position: int) -> list[i
     return [int(token) for token in window.ids[: position - window.start + 2]]
 
 
-def end_activations(model: LanguageModel, rows: Rows, layer: int) -> NDArray[np.float32]:
+def end_activations(model: LanguageModel, rows: Rows, layer: int, watch: Watch = SILENT) -> NDArray[np.float32]:
     """Activations of every neuron of the layer at the last position of each row, [row, neuron]."""
     found = np.zeros((len(rows), model.facts.d_mlp), dtype=np.float32)
     for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
+        watch.checkpoint()
         chosen = [rows[i] for i in batch]
         padded = pad_rows(chosen, max(map(len, chosen)), model.device)
         ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)
@@ -184,7 +185,7 @@ def end_activations(model: LanguageModel, rows: Rows, layer: int) -> NDArray[np.
     return found
 
 
-def final_scales(model: LanguageModel, rows: Rows) -> NDArray[np.float64]:
+def final_scales(model: LanguageModel, rows: Rows, watch: Watch = SILENT) -> NDArray[np.float64]:
     """σ of the final norm at the last position of each row, [row]. No logits are made."""
     found = np.ones(len(rows))
     read: list[Tensor] = []
@@ -196,6 +197,7 @@ def final_scales(model: LanguageModel, rows: Rows) -> NDArray[np.float64]:
     handle = model.final_norm.register_forward_pre_hook(keep)
     try:
         for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
+            watch.checkpoint()
             chosen = [rows[i] for i in batch]
             ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)
             with suppress(_FinalResidualRead):

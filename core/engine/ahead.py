@@ -27,6 +27,6 @@ def work_ahead(session: Session) -> Iterator[None]:
         yield
         workspace.baselines([NeuronId(layer, 0)])
         yield
-        workspace.validator.prepare(layer)
+        workspace.validator.prepare(layer, session.engine)
         yield
     session.means  # noqa: B018 (computes them)

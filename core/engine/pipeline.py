@@ -23,6 +23,7 @@ from headtorch.core.settings import Settings
 from headtorch.core.study.report import write_report
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
+from headtorch.core.watch import SILENT, Watch
 
 Stage = Callable[[Study, Workspace], Iterator[AnyEvent]]
 
@@ -62,14 +63,14 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
             ask_leave(study, workspace, method, study.state.explainable())
         with workspace.watch.stage(name):
             yield from _run_stage(study, name, STAGES[name](study, workspace))
-    yield from report_study(study, out)
+    yield from report_study(study, out, workspace.watch)
     if study.state.finished is None:
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
 
 
-def report_study(study: Study, out: Path | None = None) -> Iterator[AnyEvent]:
+def report_study(study: Study, out: Path | None = None, watch: Watch = SILENT) -> Iterator[AnyEvent]:
     """Write the report of what the study knows."""
-    paths = write_report(study, out)
+    paths = write_report(study, out, watch=watch)
     yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
 
 
@@ -106,7 +107,7 @@ def explain_study(
     yield from _logged(study, workspace.llm.accounted(score_heads(study, workspace, method, unjudged)))
     compared = compare if heads is None else compare_again
     yield from _logged(study, compared(study, method.explainer.name))
-    yield from report_study(study)
+    yield from report_study(study, watch=workspace.watch)
 
 
 def _first_to_read(left: list[str]) -> str | None:

@@ -124,6 +124,9 @@ class Engine(Watch):
         threading.Thread(target=self.inbox.read, args=(requests, on_end), daemon=True).start()
         if warm:
             import headtorch.core.engine.handlers  # noqa: F401
+            from headtorch.core.engine.memory import set_aside
+
+            set_aside()
         while (request := self._next_request()) is not None:
             self._serve(request)
         self.inbox.drop_all()

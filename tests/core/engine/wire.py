@@ -1,4 +1,4 @@
-"""An engine in a thread of the test, with pipes in between."""
+"""How tests ask an engine, and one in a thread of the test with pipes in between."""
 
 from __future__ import annotations
 
@@ -30,51 +30,25 @@ End = RequestDone | RequestFailed | RequestCancelled
 A = TypeVar("A", bound=Answer)
 
 
-class Wire:
-    """`with Wire() as wire: wire.ask(request)`; leaving ends the engine's input and waits for it."""
+class Line:
+    """Asks an engine: `line.ask(request)`. Subclasses bring requests to it, and put what it says into `_inbox`."""
+
+    patience = PATIENCE  # seconds for the next message
 
     def __init__(self) -> None:
-        reads, writes = os.pipe()
-        self._requests_in, self.requests = os.fdopen(reads, "rb"), os.fdopen(writes, "wb")
-        reads, writes = os.pipe()
-        self._messages, self._messages_in = os.fdopen(reads, "rb"), os.fdopen(writes, "wb")
-        self.engine = Engine(self._messages_in)
         self.heard: list[AnyMessage] = []
         self._inbox: queue.Queue[AnyMessage] = queue.Queue()
         self._ids = count(1)
-        self._server = threading.Thread(target=self._serve, daemon=True)
-        self._listener = threading.Thread(target=self._listen, daemon=True)
 
-    def _serve(self) -> None:
-        self.engine.run(self._requests_in, warm=False, on_end=lambda: None)
-        self._messages_in.close()
-
-    def _listen(self) -> None:
-        for line in self._messages:
-            self._inbox.put(decode_message(line))
-
-    def __enter__(self) -> Wire:
-        self._server.start()
-        self._listener.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.requests.close()
-        self._server.join(PATIENCE)
-        assert not self._server.is_alive()
-        self._listener.join(PATIENCE)
+    def raw(self, line: bytes) -> None:
+        """Write a line to the engine."""
+        raise NotImplementedError
 
     def next(self) -> AnyMessage:
         """The next message, whatever it is."""
-        message = self._inbox.get(timeout=PATIENCE)
+        message = self._inbox.get(timeout=self.patience)
         self.heard.append(message)
         return message
-
-    def raw(self, line: bytes) -> None:
-        self.requests.write(line)
-        self.requests.flush()
 
     def send(self, request: Request) -> int:
         """Send it under a new id, which is given back."""
@@ -116,3 +90,42 @@ class Wire:
         _, end = self.ask(request)
         assert isinstance(end, RequestFailed) and not end.bug, end
         return end.message
+
+
+class Wire(Line):
+    """An engine in a thread: `with Wire() as wire`; leaving ends the engine's input and waits for it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        reads, writes = os.pipe()
+        self._requests_in, self.requests = os.fdopen(reads, "rb"), os.fdopen(writes, "wb")
+        reads, writes = os.pipe()
+        self._messages, self._messages_in = os.fdopen(reads, "rb"), os.fdopen(writes, "wb")
+        self.engine = Engine(self._messages_in)
+        self._server = threading.Thread(target=self._serve, daemon=True)
+        self._listener = threading.Thread(target=self._listen, daemon=True)
+
+    def _serve(self) -> None:
+        self.engine.run(self._requests_in, warm=False, on_end=lambda: None)
+        self._messages_in.close()
+
+    def _listen(self) -> None:
+        for line in self._messages:
+            self._inbox.put(decode_message(line))
+
+    def __enter__(self) -> Wire:
+        self._server.start()
+        self._listener.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.requests.close()
+        self._server.join(PATIENCE)
+        assert not self._server.is_alive()
+        self._listener.join(PATIENCE)
+
+    def raw(self, line: bytes) -> None:
+        self.requests.write(line)
+        self.requests.flush()
