@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sample_study import AN, LOOKUP, is_active
+from sample_records import AN, LOOKUP, is_active
 
 from headtorch.core.events import AnyEvent, HeadExplained, HeadJudged, HeadScored
 from headtorch.core.records import Explanation, HeadId, Interval, Judgement, NeuronId, Score, Verdict

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from pane_stage import on_stage, shown
 from rich.cells import cell_len
-from sample_study import AN, DAMPING, LOOKUP, PREVIOUS, sample_ablation, sample_folder, session_in
+from sample_records import AN, DAMPING, LOOKUP, PREVIOUS, sample_ablation
+from sample_study import sample_folder, session_in
 
 from headtorch.core.causes import (
     AblationPoints,
@@ -27,12 +28,7 @@ from headtorch.core.causes import (
     Synergy,
 )
 from headtorch.core.engine.protocol import MeasureCooperation, MeasureEffects
-from headtorch.core.events import (
-    AgreementMeasured,
-    CooperationMeasured,
-    EffectsMeasured,
-    SpectrumMeasured,
-)
+from headtorch.core.events import AgreementMeasured, CooperationMeasured, EffectsMeasured, SpectrumMeasured
 from headtorch.core.records import HeadId, Interval
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail.pane import PAGES, Tab

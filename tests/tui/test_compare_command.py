@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from calls import Call, data, refusal
-from sample_study import AN
+from sample_records import AN
 from two_studies import two_studies
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from sample_study import AN, AS, HOSTILE, LOOKUP, RANDOM_1, sample_settings
+from sample_records import AN, AS, HOSTILE, LOOKUP, RANDOM_1
+from sample_study import sample_settings
 from stage import Stage, in_terminal, lines_of, text_of
 from textual.pilot import Pilot
 from two_studies import study_in, two_studies

@@ -11,7 +11,8 @@ import pytest
 from fake_engine import FakeEngine
 from pane_stage import SIZES, on_stage, shown
 from rich.cells import cell_len
-from sample_study import (
+from sample_answers import sample_shading
+from sample_records import (
     ALWAYS,
     AN,
     AS,
@@ -26,21 +27,13 @@ from sample_study import (
     sample_ablation,
     sample_arrays,
     sample_facts,
-    sample_folder,
     sample_prompt,
-    sample_session,
-    sample_shading,
-    session_in,
 )
+from sample_study import sample_folder, sample_session, session_in
 
 from headtorch.core.causes import AblationGroup
 from headtorch.core.engine.protocol import AblateHead, ExplainHead, ShadePrompts
-from headtorch.core.records import (
-    Control,
-    Explanation,
-    HeadId,
-    Validity,
-)
+from headtorch.core.records import Control, Explanation, HeadId, Validity
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail import DetailPane
 from headtorch.tui.panes.detail.judged import RIGHT, WRONG, marks_by_score

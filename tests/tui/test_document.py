@@ -8,7 +8,7 @@ import time
 import msgspec
 import pytest
 from rich.cells import cell_len
-from sample_study import AN, HOSTILE, sample_prompt
+from sample_records import AN, HOSTILE, sample_prompt
 from screens import drawn, screen_lines
 from stage import Stage, in_terminal, text_of
 

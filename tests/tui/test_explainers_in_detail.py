@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from language_models import AT_HAND, MODEL, NAME, explained_by, said_by
 from pane_stage import on_stage, shown
-from sample_study import AN, AS, HOSTILE, LOOKUP, PREVIOUS, is_active, sample_folder, session_in
+from sample_records import AN, AS, HOSTILE, LOOKUP, PREVIOUS, is_active
+from sample_study import sample_folder, session_in
 
 from headtorch.core.engine.protocol import ExplainHead, Happened, RequestCancelled
 from headtorch.core.events import (

@@ -10,7 +10,9 @@ import msgspec
 import pytest
 from fake_engine import FakeEngine, begun
 from language_models import NAME, explained_by
-from sample_study import AN, LOOKUP, sample_events, sample_folder, sample_settings, sample_shading
+from sample_answers import sample_shading
+from sample_records import AN, LOOKUP
+from sample_study import sample_events, sample_folder, sample_settings
 from screens import screen_text
 from stage import in_terminal
 from textual.pilot import Pilot

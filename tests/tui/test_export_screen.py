@@ -9,7 +9,8 @@ from functools import partial
 from pathlib import Path
 
 import pytest
-from sample_study import AN, AS, HOSTILE, sample_folder, session_in
+from sample_records import AN, AS, HOSTILE
+from sample_study import sample_folder, session_in
 from stage import Stage, in_terminal, lines_of, text_of
 from textual.pilot import Pilot
 

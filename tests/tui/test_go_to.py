@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from sample_study import sample_facts, sample_row, sample_session, sample_state
+from sample_records import sample_facts, sample_row
+from sample_study import sample_session, sample_state
 from stage import HOSTILE, SIZES, Stage, in_terminal, lines_of, text_of
 
 from headtorch.core.errors import InputError

@@ -9,21 +9,9 @@ import msgspec
 import numpy as np
 import pytest
 from pane_stage import SIZES, on_stage, shown
-from sample_study import (
-    AN,
-    DAMPING,
-    HEADS,
-    LAYERS,
-    LOOKUP,
-    PREVIOUS,
-    STATES,
-    sample_arrays,
-    sample_facts,
-    sample_folder,
-    sample_roles,
-    sample_session,
-    session_in,
-)
+from sample_answers import sample_roles
+from sample_records import AN, DAMPING, HEADS, LAYERS, LOOKUP, PREVIOUS, STATES, sample_arrays, sample_facts
+from sample_study import sample_folder, sample_session, session_in
 from screens import drawn
 from textual.geometry import Region
 

@@ -9,21 +9,9 @@ import msgspec
 import pytest
 from pane_app import SIZES, PaneApp
 from rich.cells import cell_len
-from sample_study import (
-    AN,
-    AS,
-    HOSTILE,
-    LOOKUP,
-    NEURONS,
-    RANDOM_1,
-    STATES,
-    sample_folder,
-    sample_neuron_list,
-    sample_row,
-    sample_score,
-    sample_session,
-    session_in,
-)
+from sample_answers import sample_neuron_list
+from sample_records import AN, AS, HOSTILE, LOOKUP, NEURONS, RANDOM_1, STATES, sample_row, sample_score
+from sample_study import sample_folder, sample_session, session_in
 from screens import drawn, screen_lines, screen_text
 from stage import in_terminal, text_of
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TypeAlias
 
 import pytest
-from sample_study import HOSTILE
+from sample_records import HOSTILE
 from screens import screen_text
 from textual.app import App
 from textual.pilot import Pilot

@@ -9,18 +9,8 @@ from pathlib import Path
 import msgspec
 import pytest
 from calls import Call, data, refusal
-from sample_study import (
-    ALWAYS,
-    AN,
-    LOOKUP,
-    PREVIOUS,
-    PROMPTS,
-    is_active,
-    sample_events,
-    sample_folder,
-    sample_prompt,
-    sample_settings,
-)
+from sample_records import ALWAYS, AN, LOOKUP, PREVIOUS, PROMPTS, is_active, sample_prompt
+from sample_study import sample_events, sample_folder, sample_settings
 
 from headtorch.core.events import PromptsFound
 from headtorch.core.settings import LlmSettings

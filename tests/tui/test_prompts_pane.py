@@ -6,21 +6,9 @@ import msgspec
 import pytest
 from pane_app import SIZES, PaneApp
 from rich.cells import cell_len
-from sample_study import (
-    ALWAYS,
-    AN,
-    AS,
-    DAMPING,
-    HOSTILE,
-    LOOKUP,
-    LOWER,
-    PREVIOUS,
-    PROMPTS,
-    sample_prompt,
-    sample_session,
-    sample_shading,
-    sample_state,
-)
+from sample_answers import sample_shading
+from sample_records import ALWAYS, AN, AS, DAMPING, HOSTILE, LOOKUP, LOWER, PREVIOUS, PROMPTS, sample_prompt
+from sample_study import sample_session, sample_state
 from screens import drawn, screen_lines
 from stage import in_terminal, text_of
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 from calls import Call, Places, data, refusal
-from sample_study import PROMPTS, sample_folder
+from sample_records import PROMPTS
+from sample_study import sample_folder
 from screens import screen_text
 from stage import SIZES, in_terminal
 

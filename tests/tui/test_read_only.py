@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngine, begun
-from sample_study import AN, sample_folder
+from sample_records import AN
+from sample_study import sample_folder
 from screens import screen_text
 from stage import in_terminal
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import msgspec
 import pytest
 from sample_probe import HEAD, NEURON, sample_probe
-from sample_study import AN, sample_row
+from sample_records import AN, sample_row
 from stage import HOSTILE, SIZES, Stage, in_terminal, lines_of, text_of
 from textual import events
 from textual.pilot import Pilot

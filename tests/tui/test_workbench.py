@@ -9,7 +9,9 @@ from pathlib import Path
 
 import pytest
 from fake_engine import FakeEngine, begun
-from sample_study import AN, AS, HOSTILE, LOOKUP, sample_folder, sample_row, sample_shading
+from sample_answers import sample_shading
+from sample_records import AN, AS, HOSTILE, LOOKUP, sample_row
+from sample_study import sample_folder
 from screens import screen_text
 from stage import in_terminal
 from textual.command import CommandPalette

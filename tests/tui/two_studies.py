@@ -6,7 +6,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
-from sample_study import AN, HOSTILE, NEURONS, sample_arrays, sample_events, sample_settings
+from sample_records import AN, HOSTILE, NEURONS, sample_arrays
+from sample_study import sample_events, sample_settings
 
 from headtorch.core.events import AnyEvent, CorpusOpened, HeadsAttributed, NeuronsFound
 from headtorch.core.settings import Settings
