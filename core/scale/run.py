@@ -25,10 +25,11 @@ from headtorch.core.scale.shards import ShardFolder, cut, with_table
 from headtorch.core.scale.tree import MergeTree, Node
 from headtorch.core.scale.worker import ShardScanner
 
-ATTEMPTS = 4  # of one shard
+ATTEMPTS = 4  # of one shard, and of one merge
 START_SECONDS = 600.0  # until the first worker lives; a cluster may have to fetch a machine
 STARTS = 3  # failed ones in a row, with no worker alive
 TELL_SECONDS = 0.5
+WHOLE = Node(-1, 0)
 
 
 @dataclass(frozen=True)
@@ -67,10 +68,12 @@ class Run:
         self._merge = ray.remote(merged).options(num_cpus=0, num_returns=2)
         self._tree: MergeTree[Any] = MergeTree(job.shards)
         self._queue = deque(range(job.shards))
-        self._attempts: Counter[int] = Counter()
+        self._attempts: Counter[Node] = Counter()  # that came to nothing; WHOLE: of fetching the index
+        self._dead: Counter[Node] = Counter()  # machines that were gone when the parts of a node were last lost
         self._waiting: dict[Any, Waiting] = {}
         self._workers: list[Any] = []  # all that were started
         self._idle: list[Any] = []
+        self._called = 0  # workers that were idle, and are asked whether they live
         self._busy: dict[int, Any] = {}  # shard -> worker
         self._share: dict[int, float] = {}  # of a shard that is under way
         self._asked: set[int] = set()  # shards whose worker was asked how far it is
@@ -107,7 +110,7 @@ class Run:
 
     @property
     def _alive(self) -> int:
-        return len(self._idle) + len(self._busy)
+        return len(self._idle) + self._called + len(self._busy)
 
     def _staff(self) -> None:
         """Replace workers that are gone, as far as there is work for them."""
@@ -128,7 +131,7 @@ class Run:
     def _started(self, worker: Any, where: tuple[str, int]) -> None:
         self._starting -= 1
         self._failed_starts = 0
-        self._idle.append(worker)
+        self._give(worker)
 
     def _not_started(self, error: Exception) -> None:
         self._starting -= 1
@@ -142,13 +145,32 @@ class Run:
         raise ClusterError(f"No worker starts on the Ray cluster: {_said(error)}.")
 
     def _assign(self) -> None:
+        """Call the idle workers where shards wait; one that has died idle takes no shard with it."""
         while self._queue and self._idle:
-            shard, worker = self._queue.popleft(), self._idle.pop()
-            windows = self._cuts[shard]
-            told, index = worker.scan.options(num_returns=2).remote(windows.start, windows.stop)
-            self._busy[shard] = worker
-            self._share[shard] = 0.0
-            self._waiting[told] = Waiting(partial(self._scanned, shard, index), partial(self._worker_lost, shard))
+            worker = self._idle.pop()
+            self._called += 1
+            answer = Waiting(partial(self._answered, worker), partial(self._silent, worker))
+            self._waiting[worker.ready.remote()] = answer
+
+    def _answered(self, worker: Any, where: tuple[str, int]) -> None:
+        self._called -= 1
+        self._give(worker)
+
+    def _silent(self, worker: Any, error: Exception) -> None:
+        self._called -= 1
+        self._ray.kill(worker)
+
+    def _give(self, worker: Any) -> None:
+        """The next shard to a worker that was heard of just now."""
+        if not self._queue:
+            self._idle.append(worker)
+            return
+        shard = self._queue.popleft()
+        windows = self._cuts[shard]
+        told, index = worker.scan.options(num_returns=2).remote(windows.start, windows.stop)
+        self._busy[shard] = worker
+        self._share[shard] = 0.0
+        self._waiting[told] = Waiting(partial(self._scanned, shard, index), partial(self._worker_lost, shard))
 
     def _scanned(self, shard: int, index: Any, refused: Refused | None) -> None:
         _raise_refused(refused)
@@ -161,30 +183,43 @@ class Run:
         worker = self._busy.pop(shard)
         self._asked.discard(shard)
         self._ray.kill(worker)  # one that is only out of reach must not come back
-        self._again(range(shard, shard + 1), error)
+        self._failed(Node(0, shard), f"The workers that scanned shard {shard + 1} of {self._job.shards} died", error)
+        self._again(range(shard, shard + 1))
 
     def _place(self, node: Node, index: Any) -> None:
         pair = self._tree.add(node, index)
         if pair is not None:
             told, both = self._merge.remote(pair.left, pair.right)
-            below = self._tree.shards_of(pair.node)
-            self._waiting[told] = Waiting(partial(self._merged, pair.node, both), partial(self._again, below))
+            self._waiting[told] = Waiting(partial(self._merged, pair.node, both), partial(self._merge_lost, pair.node))
 
     def _merged(self, node: Node, both: Any, refused: Refused | None) -> None:
         _raise_refused(refused)
         self._place(node, both)
 
-    def _again(self, shards: range, error: Exception) -> None:
+    def _merge_lost(self, node: Node, error: Exception) -> None:
+        below = self._tree.shards_of(node)
+        self._parts_lost(node, f"Merging shards {below[0] + 1} to {below[-1] + 1} of {self._job.shards} failed", error)
+        self._again(below)
+
+    def _parts_lost(self, node: Node, what: str, error: Exception) -> None:
+        """Machines that hold finished parts may die as often as they like; anything else may not."""
+        dead = sum(not machine["Alive"] for machine in self._ray.nodes())
+        if dead == self._dead[node]:
+            self._failed(node, what, error)
+        self._dead[node] = dead
+
+    def _failed(self, node: Node, what: str, error: Exception) -> None:
+        self._attempts[node] += 1
+        if self._attempts[node] == ATTEMPTS:
+            raise ClusterError(
+                f"{what} {ATTEMPTS} times ({_said(error)}); if memory ran out, take fewer --workers or more --shards. "
+                "Finished shards are kept."
+            )
+
+    def _again(self, shards: range) -> None:
         """Put shards back that were lost with a worker, or with the machine that held their index."""
         for shard in shards:
             self._share.pop(shard, None)
-            self._attempts[shard] += 1
-            if self._attempts[shard] == ATTEMPTS:
-                raise ClusterError(
-                    f"The workers that scanned shard {shard + 1} of {self._job.shards} died {ATTEMPTS} times "
-                    f"({_said(error)}); if memory ran out, take fewer --workers or more --shards. Finished shards "
-                    "are kept."
-                )
         self._queue.extendleft(reversed(shards))
 
     def _hear(self) -> None:
@@ -209,7 +244,8 @@ class Run:
             if not self._is_loss(error):
                 raise
             self._tree = MergeTree(self._job.shards)
-            self._again(range(self._job.shards), error)
+            self._parts_lost(WHOLE, "Fetching the whole index failed", error)
+            self._again(range(self._job.shards))
             return None
         return whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +21,8 @@ from headtorch.core.engine.workspace import Workspace
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.scale.job import Job
 from headtorch.core.settings import Settings
+
+sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from fake_ray import ...`
 
 SHARDS = 5
 
