@@ -15,12 +15,15 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
+from headtorch.core.analysis.batching import length_batches
 from headtorch.core.analysis.decomposition import Parts, neuron_chunks, parts_of, read_weights, select
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
-ROWS_AT_ONCE = 16  # distinct rows of one trace: a fraction of a second of work between two checkpoints
+TOKENS_AT_ONCE = {"cpu": 512}  # padded, of one trace: a fraction of a second of work between two checkpoints
+TOKENS_ON_GPU = 8192
+ROWS_AT_ONCE = 128  # distinct rows of one trace, which holds megabytes a row of a large model
 PROMPTS_AT_ONCE = 512
 
 Array = NDArray[np.float64]
@@ -125,7 +128,7 @@ def attribute(
     done = 0
     for layer in sorted({neuron.layer for neuron in neurons}):
         wanted = [i for i, neuron in enumerate(neurons) if neuron.layer == layer]
-        for prompts in _prompt_chunks(rows, wanted):
+        for prompts in _prompt_chunks(rows, wanted, TOKENS_AT_ONCE.get(model.device.type, TOKENS_ON_GPU)):
             watch.checkpoint()
             _fill(model, found, rows, neurons, prompts)
             done += len(prompts)
@@ -171,19 +174,20 @@ def _empty(model: LanguageModel, neurons: Sequence[NeuronId]) -> Attribution:
     )
 
 
-def _prompt_chunks(rows: Sequence[Sequence[int]], prompts: Sequence[int]) -> Iterator[list[int]]:
-    """`prompts` by length, cut to ROWS_AT_ONCE distinct rows and PROMPTS_AT_ONCE; equal rows stay together."""
-    chunk: list[int] = []
-    distinct: set[tuple[int, ...]] = set()
-    for i in sorted(prompts, key=lambda i: (len(rows[i]), tuple(rows[i]))):
-        row = tuple(rows[i])
-        if len(chunk) == PROMPTS_AT_ONCE or (row not in distinct and len(distinct) == ROWS_AT_ONCE):
-            yield chunk
-            chunk, distinct = [], set()
-        chunk.append(i)
-        distinct.add(row)
-    if chunk:
-        yield chunk
+def _prompt_chunks(rows: Sequence[Sequence[int]], prompts: Sequence[int], tokens: int) -> Iterator[list[int]]:
+    """`prompts` cut to `tokens` and ROWS_AT_ONCE of like length and PROMPTS_AT_ONCE; equal rows stay together."""
+    of_row: dict[tuple[int, ...], list[int]] = {}
+    for i in prompts:
+        of_row.setdefault(tuple(rows[i]), []).append(i)
+    distinct = list(of_row)
+    for batch in length_batches([len(row) for row in distinct], tokens):
+        for some in _cut(batch.tolist(), ROWS_AT_ONCE):
+            yield from _cut([i for r in some for i in of_row[distinct[r]]], PROMPTS_AT_ONCE)
+
+
+def _cut(numbers: list[int], size: int) -> Iterator[list[int]]:
+    for start in range(0, len(numbers), size):
+        yield numbers[start : start + size]
 
 
 def _fill(

@@ -23,7 +23,9 @@ from headtorch.core.analysis.edits import (
     Means,
     edited,
 )
-from headtorch.core.analysis.ends import CACHE_BYTES, Ends, StandIns, row_bytes, summary, watched
+from headtorch.core.analysis.ends import CACHE_BYTES, Ends, StandIns, row_bytes
+from headtorch.core.analysis.everywhere import Everywhere
+from headtorch.core.analysis.replay import PASS_TOKENS
 from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
@@ -119,8 +121,10 @@ def measure(
     if where == "all" and (held is not None or any(edit.frozen for edit in edits)):
         raise ValueError("Neurons are held and later parts frozen at the last position alone.")
     by = by or _Fixed(None)
+    facts = model.facts
+    z = torch.zeros(facts.n_layers, facts.n_heads, facts.d_head, device=model.device)
     found = np.zeros((6, len(edits), len(rows), by.donors))
-    batches = _equal_lengths(model, rows) if where == "last" else length_batches(list(map(len, rows)), BATCH_TOKENS)
+    batches = _equal_lengths(model, rows) if where == "last" else length_batches(list(map(len, rows)), PASS_TOKENS)
     done = 0
     for batch in batches:
         watch.checkpoint()
@@ -130,7 +134,9 @@ def measure(
                 ends = Ends(model, some, neuron, token_id, by)
                 found[:, :, batch] = ends.under(edits, None if held is None else held[:, batch], watch)
             else:
-                found[:, :, batch] = _run_all(model, some, neuron, token_id, edits, by)[..., None]
+                vectors = by.vectors(some[0], z)[0]  # the same at every position of every row
+                runs = Everywhere(model, some, neuron, token_id, edits, vectors)
+                found[:, :, batch] = runs.under(watch)[..., None]
         done += len(batch)
         watch.progress("ablate", done, len(rows), "prompts")
     return found
@@ -144,27 +150,6 @@ def _equal_lengths(model: LanguageModel, rows: Sequence[Sequence[int]]) -> Itera
         size = max(1, min(BATCH_TOKENS // length, CACHE_BYTES // row_bytes(model, length)))
         for start in range(0, len(same), size):
             yield same[start : start + size]
-
-
-def _run_all(
-    model: LanguageModel,
-    rows: Sequence[Sequence[int]],
-    neuron: NeuronId,
-    token_id: int,
-    edits: Sequence[Edit],
-    by: StandIns,
-) -> Float[np.ndarray, "quantity edit row"]:
-    facts = model.facts
-    ids = pad_rows(rows, max(map(len, rows)), model.device)
-    last = torch.tensor([len(row) - 1 for row in rows], device=model.device)
-    z = torch.zeros(facts.n_layers, facts.n_heads, facts.d_head, device=model.device)
-    vectors = by.vectors(rows[0], z)[0]  # the same at every position of every row
-    found = []
-    for edit in edits:
-        with edited(model, [edit] * len(ids), last, "all", vectors), watched(model, neuron, last) as seen:
-            model.hf(input_ids=ids, use_cache=False)
-        found.append(summary(seen, token_id))
-    return np.stack(found, axis=1)
 
 
 def mean_head_outputs(model: LanguageModel, rows: Sequence[Sequence[int]], *, watch: Watch = SILENT) -> Means:

@@ -10,8 +10,8 @@ Replaced at all positions, all positions are run again from the head's block on.
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -23,6 +23,7 @@ from transformers import DynamicCache
 from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
+from headtorch.core.model.stand_in import instead
 
 CACHE_BYTES = 256 * 2**20  # of keys and values of all replacements of one pass
 PASS_TOKENS = 2048  # a fraction of a second of work between two checkpoints
@@ -90,7 +91,7 @@ class Replay:
 
         with ExitStack() as hooks:
             for block, tail in zip(blocks[:layer], self._tails, strict=False):
-                hooks.enter_context(_skipped(block, tail))
+                hooks.enter_context(skipped(block, tail))
             hooks.callback(blocks[layer].register_forward_pre_hook(start).remove)
             output = self._model.attention_output_modules[layer]
             hooks.callback(output.register_forward_pre_hook(replace).remove)
@@ -169,19 +170,10 @@ def run_until(
     return pre, activation
 
 
-@contextmanager
-def _skipped(block: nn.Module, tail: tuple[Any, ...] | None) -> Iterator[None]:
-    """While this holds `block` hands on the residual stream that it is given, in the form that it usually returns."""
-    before = vars(block).get("forward")
+def skipped(block: nn.Module, tail: tuple[Any, ...] | None) -> AbstractContextManager[None]:
+    """While this holds `block` hands on the residual stream that it is given, with what it returns beside it."""
 
     def hand_on(residual: Tensor, *_args: Any, **_kwargs: Any) -> Any:
         return residual if tail is None else (residual, *tail)
 
-    vars(block)["forward"] = hand_on
-    try:
-        yield
-    finally:
-        if before is None:
-            del vars(block)["forward"]
-        else:
-            vars(block)["forward"] = before
+    return instead(block, hand_on)

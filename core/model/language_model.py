@@ -193,6 +193,11 @@ class LanguageModel:
         """Per layer, the module whose output begins with the pre-activations [d_mlp]; gated: those of the gate."""
         return [block.mlp_reads[0] for block in self._anatomy.blocks]
 
+    def mlp_projections(self, layer: int) -> list[nn.Module]:
+        """The modules that multiply by weights in the MLP of `layer`."""
+        block = self._anatomy.blocks[layer]
+        return [*block.mlp_reads, block.mlp_output]
+
     @property
     def mlp_output_modules(self) -> list[nn.Module]:
         """Per layer, the module whose input is the activation of the neurons."""

@@ -96,10 +96,11 @@ def assert_readout(found: Readout, expected: list[list[float]]) -> None:
     np.testing.assert_allclose(found.activation, activation, atol=5e-5)
 
 
+@pytest.mark.parametrize("where", WHERE)
 @pytest.mark.parametrize("family", SUPPORTED)
-def test_ablation_equals_one_row_at_a_time(family: str) -> None:
+def test_ablation_equals_one_row_at_a_time(family: str, where: Where) -> None:
     model = model_of(family)
-    rows, everywhere = rows_of(model), SUPPORTED.index(family) % 2 == 0
+    rows, everywhere = rows_of(model), where == "all"
     means = mean_head_outputs(model, rows) if SUPPORTED.index(family) % 3 else None
     changes = ablate_heads(
         model,
@@ -108,13 +109,27 @@ def test_ablation_equals_one_row_at_a_time(family: str) -> None:
         TOKEN,
         HEADS,
         replacement="zero" if means is None else "mean",
-        where="all" if everywhere else "last",
+        where=where,
         means=means,
     )
     for heads, change in zip(HEADS, changes, strict=True):
         group = [heads] if isinstance(heads, HeadId) else heads
         assert_readout(change.before, [naive(model, row, {}) for row in rows])
         assert_readout(change.after, [naive(model, row, replaced(model, group, means, everywhere)) for row in rows])
+
+
+def test_blocks_before_the_first_replaced_head_are_not_run_again() -> None:
+    model, runs = model_of("gpt2"), [0, 0, 0]
+    handles = [
+        block.attention_output.register_forward_hook(lambda *_, layer=layer: runs.__setitem__(layer, runs[layer] + 1))
+        for layer, block in enumerate(model._anatomy.blocks)
+    ]
+    try:
+        ablate_heads(model, [[1, 2, 3], [4, 5, 6]], NEURON, TOKEN, [HeadId(1, 0), HeadId(1, 2)], where="all")
+    finally:
+        for handle in handles:
+            handle.remove()
+    assert runs == [1, 2, 2]  # without an edit; and both heads on both rows together
 
 
 @pytest.mark.parametrize("where", WHERE)
