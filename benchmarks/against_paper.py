@@ -21,6 +21,7 @@ from typing import Literal
 import torch
 
 from benchmarks.paper_method import PaperMethod
+from benchmarks.paper_notebooks import PaperNotebooks
 from benchmarks.shapes import RandomModel
 from benchmarks.table import Row, main, not_measured
 from benchmarks.timing import in_turns
@@ -40,16 +41,19 @@ from headtorch.core.records import HeadId, NeuronId
 NEURONS, PROMPTS = 20, 20  # studied, and of each of them
 WHAT = (
     "scan, 20 neurons",
+    "scan, all neurons of the last layers",
     "scan, all neurons",
     "trim, from the short side",
     "trim, by the same bisection",
     "attribution",
+    "attribution, the paper's by TransformerLens",
     "ablation everywhere",
+    "ablation everywhere, the paper's by TransformerLens",
     "ablation at the end",
     "effects at the end",
 )
-ON_CPU = (2.0, 6.0, 6.0, None, 10.0, 10.0, 10.0, 10.0)
-ON_GPU = (50.0, 50.0, 30.0, None, 30.0, 30.0, 30.0, 30.0)
+ON_CPU = (2.0, 6.0, 6.0, 6.0, None, 10.0, 10.0, 10.0, 10.0, 10.0, 10.0)
+ON_GPU = (50.0, 50.0, 50.0, 30.0, None, 30.0, 30.0, 30.0, 30.0, 30.0, 30.0)
 
 
 @dataclass(frozen=True)
@@ -63,7 +67,7 @@ class Load:
     measured: int  # prompts on which every head is taken away
 
 
-CPU_LOAD, GPU_LOAD = Load(90_000, 10, 1, 32, PROMPTS), Load(100_000, 10, 1, 40, 2)
+CPU_LOAD, GPU_LOAD = Load(180_000, 10, 1, 32, PROMPTS), Load(100_000, 10, 1, 40, 2)
 
 
 class Case:
@@ -129,12 +133,12 @@ class Case:
 Work = Callable[[], object]
 
 
-def scanning(case: Case, per_layer: int | None) -> tuple[Work, Work]:
+def scanning(case: Case, layers: Sequence[int], per_layer: int | None = None) -> tuple[Work, Work]:
     """Both scans of the corpus; the paper's for some or all neurons of each layer."""
-    neurons = [NeuronId(layer, i) for layer in case.layers for i in range(case.model.facts.d_mlp)[:per_layer]]
+    neurons = [NeuronId(layer, i) for layer in layers for i in range(case.model.facts.d_mlp)[:per_layer]]
     return (
         partial(case.paper.scan, case.documents, neurons, PROMPTS),
-        partial(scan, case.model, case.corpus, case.layers),
+        partial(scan, case.model, case.corpus, layers),
     )
 
 
@@ -148,22 +152,22 @@ def trimming(case: Case, method: Literal["doubling", "paper"]) -> tuple[Work, Wo
     return one_by_one, partial(trim, case.model, case.corpus, case.places, method=method)
 
 
-def attributing(case: Case) -> tuple[Work, Work]:
+def attributing(case: Case, paper: PaperMethod) -> tuple[Work, Work]:
     """Both attribute the trimmed prompts."""
 
     def one_by_one() -> None:
         for prompt, neuron in zip(case.prompts, case.neurons, strict=True):
-            case.paper.attribution(prompt, neuron)
+            paper.attribution(prompt, neuron)
 
     return one_by_one, partial(attribute, case.model, case.prompts, case.neurons)
 
 
-def ablating(case: Case, *, everywhere: bool) -> tuple[Work, Work]:
+def ablating(case: Case, paper: PaperMethod, *, everywhere: bool) -> tuple[Work, Work]:
     """Both take the same heads away from the trimmed prompts and read prediction and neuron."""
 
     def one_by_one() -> None:
         for neuron, rows in case.ablated:
-            case.paper.ablate(rows, neuron, 0, case.heads, everywhere=everywhere)
+            paper.ablate(rows, neuron, 0, case.heads, everywhere=everywhere)
 
     def together() -> None:
         for neuron, rows in case.ablated:
@@ -190,14 +194,18 @@ def compare(name: str, case: Case, targets: Sequence[float | None]) -> list[Row]
     tokens = sum(map(len, documents)) - len(documents)
     prompts, runs = len(case.prompts), sum(len(rows) for _, rows in case.ablated) * len(case.heads)
     in_all = int(case.model.eligible_heads(case.layers[-1]).sum()) * len(case.measured[1])
+    notebooks, every = PaperNotebooks(case.paper), range(case.model.facts.n_layers)
     works = (
-        (*scanning(case, NEURONS // len(case.layers)), tokens, "token"),
-        (*scanning(case, None), tokens, "token"),
+        (*scanning(case, case.layers, NEURONS // len(case.layers)), tokens, "token"),
+        (*scanning(case, case.layers), tokens, "token"),
+        (*scanning(case, every), tokens, "token"),
         (*trimming(case, "doubling"), prompts, "prompt"),
         (*trimming(case, "paper"), prompts, "prompt"),
-        (*attributing(case), prompts, "prompt"),
-        (*ablating(case, everywhere=True), runs, "head and prompt"),
-        (*ablating(case, everywhere=False), runs, "head and prompt"),
+        (*attributing(case, case.paper), prompts, "prompt"),
+        (*attributing(case, notebooks), prompts, "prompt"),
+        (*ablating(case, case.paper, everywhere=True), runs, "head and prompt"),
+        (*ablating(case, notebooks, everywhere=True), runs, "head and prompt"),
+        (*ablating(case, case.paper, everywhere=False), runs, "head and prompt"),
         (*effecting(case), in_all, "head and prompt"),
     )
     case.paper.scan(documents[:2], case.neurons, 1)  # warm up, as finding the places did for headtorch's scan

@@ -9,6 +9,7 @@ import pytest
 from tiny_models import TEXT, tiny_model
 
 from benchmarks.paper_method import PaperMethod, active
+from benchmarks.paper_notebooks import PaperNotebooks
 from headtorch.core.analysis.ablation import ablate_heads
 from headtorch.core.analysis.activity import active_heads
 from headtorch.core.analysis.attribution import attribute
@@ -133,3 +134,17 @@ def test_a_head_taken_away_changes_prediction_and_neuron_by_the_same(case: Case,
     measured = effects(case.model, rows, [neuron] * len(rows), by, where=where).activation
     np.testing.assert_allclose([-measured[:, h.layer, h.index] for h in heads], delta_activation, atol=1e-4)
     assert np.abs(delta_activation).max() > 0.1
+
+
+def test_transformer_lens_gives_the_same_attribution_and_ablation(case: Case) -> None:
+    notebooks, places = PaperNotebooks(case.paper), case.places[:: max(1, len(case.places) // 4)]
+    for place in places:
+        row = case.text(place)
+        expected = case.paper.attribution(row, place.neuron)
+        np.testing.assert_allclose(
+            notebooks.attribution(row, place.neuron), expected, atol=1e-4 * np.nanmax(np.abs(expected))
+        )
+    row, neuron, heads = case.text(places[-1]), places[-1].neuron, [HeadId(0, 0), HeadId(0, 1)]
+    changes = [method.ablate([row], neuron, 17, heads) for method in (notebooks, case.paper)]
+    np.testing.assert_allclose(*changes, atol=1e-4)
+    assert np.abs(changes[0]).max() > 1e-3
