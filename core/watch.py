@@ -17,6 +17,9 @@ class Watch:
         `total` is 0 where nobody can know it yet.
         """
 
+    def note(self, text: str) -> None:
+        """A sentence that the user should see, beside the progress."""
+
     def checkpoint(self) -> None:
         """Return to go on; raise `Interrupted` to stop here with everything kept."""
 

@@ -100,6 +100,9 @@ class Profile(Watch):
         else:
             last.done, last.end = done, self._now()
 
+    def note(self, text: str) -> None:
+        self._inner.note(text)
+
     def checkpoint(self) -> None:
         self._inner.checkpoint()
 

@@ -38,6 +38,12 @@ class Told(msgspec.Struct, frozen=True, kw_only=True, tag_field="type", tag=True
     """Base of what the driver says."""
 
 
+class Noted(Told, frozen=True, kw_only=True):
+    """A sentence that the user should see."""
+
+    text: str
+
+
 class Connected(Told, frozen=True, kw_only=True):
     """There is a cluster with room for so many workers."""
 
@@ -70,7 +76,7 @@ class Failed(Told, frozen=True, kw_only=True):
     text: str
 
 
-AnyTold: TypeAlias = Connected | Scanned | Finished | Refused | Failed
+AnyTold: TypeAlias = Noted | Connected | Scanned | Finished | Refused | Failed
 
 _ENCODER = msgspec.json.Encoder()
 _TOLD: msgspec.json.Decoder[AnyTold] = msgspec.json.Decoder(AnyTold)

@@ -5,14 +5,20 @@ from __future__ import annotations
 import numpy as np
 
 from headtorch.core.analysis.index import ActivationIndex, merge
-from headtorch.core.scale.job import Refused
+from headtorch.core.scale.job import Noted, Refused
 
-Outcome = tuple[Refused | None, ActivationIndex | None]  # the two travel apart: the index never through the driver
+# the two travel apart: the index never through the driver
+Outcome = tuple[Noted | Refused | None, ActivationIndex | None]
+
+
+def alike(left: ActivationIndex, right: ActivationIndex) -> bool:
+    """Whether the two have the same bins, to the last bit: they were made by processors of one kind."""
+    return np.array_equal(left.low, right.low) and np.array_equal(left.width, right.width)
 
 
 def merged(left: ActivationIndex, right: ActivationIndex) -> Outcome:
     """One index of two shards, or of two such."""
-    if not (np.array_equal(left.low, right.low) and np.array_equal(left.width, right.width)):
+    if not alike(left, right):
         message = (
             "Two workers computed different activations for the same tokens: machines with unlike processors cannot "
             "make one index; use machines of one kind."

@@ -19,7 +19,7 @@ from headtorch.core.corpus.tokens import TokenizedCorpus
 from headtorch.core.errors import ClusterError, Interrupted
 from headtorch.core.scale.cluster import room
 from headtorch.core.scale.corpus import shipped
-from headtorch.core.scale.job import AnyTold, Connected, Job, Refused, Scanned
+from headtorch.core.scale.job import AnyTold, Connected, Job, Noted, Refused, Scanned
 from headtorch.core.scale.merging import merged
 from headtorch.core.scale.shards import ShardFolder, cut, with_table
 from headtorch.core.scale.tree import MergeTree, Node
@@ -78,6 +78,7 @@ class Run:
         self._share: dict[int, float] = {}  # of a shard that is under way
         self._asked: set[int] = set()  # shards whose worker was asked how far it is
         self._starting = self._failed_starts = 0
+        self._noted: list[Noted] = []
         self._told: Scanned | None = None
         self._began = self._told_at = time.monotonic()
 
@@ -172,8 +173,8 @@ class Run:
         self._share[shard] = 0.0
         self._waiting[told] = Waiting(partial(self._scanned, shard, index), partial(self._worker_lost, shard))
 
-    def _scanned(self, shard: int, index: Any, refused: Refused | None) -> None:
-        _raise_refused(refused)
+    def _scanned(self, shard: int, index: Any, told: Noted | Refused | None) -> None:
+        self._mind(told)
         self._idle.append(self._busy.pop(shard))
         self._share[shard] = 1.0
         self._asked.discard(shard)
@@ -192,8 +193,8 @@ class Run:
             told, both = self._merge.remote(pair.left, pair.right)
             self._waiting[told] = Waiting(partial(self._merged, pair.node, both), partial(self._merge_lost, pair.node))
 
-    def _merged(self, node: Node, both: Any, refused: Refused | None) -> None:
-        _raise_refused(refused)
+    def _merged(self, node: Node, both: Any, told: Noted | Refused | None) -> None:
+        self._mind(told)
         self._place(node, both)
 
     def _merge_lost(self, node: Node, error: Exception) -> None:
@@ -221,6 +222,14 @@ class Run:
         for shard in shards:
             self._share.pop(shard, None)
         self._queue.extendleft(reversed(shards))
+
+    def _mind(self, told: Noted | Refused | None) -> None:
+        """Raise what a worker refuses; say once what it notes."""
+        if isinstance(told, Refused):
+            raise getattr(errors, told.kind, ClusterError)(told.message)
+        if told is not None and told not in self._noted:
+            self._noted.append(told)
+            self._say(told)
 
     def _hear(self) -> None:
         """Wait for results, at most until it is time to tell the progress."""
@@ -279,11 +288,6 @@ class Run:
 
 def _ignore(error: Exception) -> None:
     """The worker's scan says the same."""
-
-
-def _raise_refused(refused: Refused | None) -> None:
-    if refused is not None:
-        raise getattr(errors, refused.kind, ClusterError)(refused.message)
 
 
 def _said(error: Exception) -> str:

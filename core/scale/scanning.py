@@ -20,7 +20,7 @@ from headtorch.core.analysis.setup import checked_layers, index_key
 from headtorch.core.corpus.tokens import TokenizedCorpus
 from headtorch.core.errors import ClusterError, InputError, StorageError
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.scale.job import AnyTold, Connected, Failed, Job, Refused, Scanned, line_of, read_told
+from headtorch.core.scale.job import AnyTold, Connected, Failed, Job, Noted, Refused, Scanned, line_of, read_told
 from headtorch.core.scale.shards import shard_count
 from headtorch.core.settings import ClusterAccess, Settings
 from headtorch.core.watch import SILENT, Watch
@@ -121,6 +121,8 @@ def drive(job: Job, watch: Watch) -> None:
         alive = -1
         for said in _heard(driver, watch):
             last = said
+            if isinstance(said, Noted):
+                watch.note(said.text)
             if isinstance(said, Scanned):
                 if said.alive != alive:
                     alive = said.alive
@@ -130,7 +132,7 @@ def drive(job: Job, watch: Watch) -> None:
             raise getattr(errors, last.kind, ClusterError)(last.message)
         if isinstance(last, Failed):
             raise RuntimeError(f"The driver of the Ray cluster failed:\n{last.text}")
-        if isinstance(last, Connected | Scanned):
+        if isinstance(last, Noted | Connected | Scanned):
             raise ClusterError(GONE)
         if last is None:
             raise ClusterError(f"Ray ended before the scan began: {_last_line(log)}")

@@ -17,10 +17,12 @@ from headtorch.core.errors import ClusterError, HeadtorchError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.loading import open_model
 from headtorch.core.scale.corpus import ShippedCorpus, opened
-from headtorch.core.scale.job import Job, Refused
-from headtorch.core.scale.merging import Outcome
+from headtorch.core.scale.job import Job, Noted, Refused
+from headtorch.core.scale.merging import Outcome, alike
 from headtorch.core.scale.shards import ShardFolder, without_table
-from headtorch.core.watch import Watch
+from headtorch.core.watch import SILENT, Watch
+
+UNLIKE = "Some shards that were kept were made on processors of another kind; they are scanned again."
 
 
 class HowFar(Watch):
@@ -44,6 +46,7 @@ class ShardScanner:
         self._shipped = corpus
         self._folder = ShardFolder.of(Path(job.index_folder), job.key, job.shards, token)
         self._threads = threads
+        self._unlike = False  # whether the present shard was kept by another kind of machine
         self.watch = HowFar()
 
     def ready(self) -> tuple[str, int]:
@@ -57,15 +60,23 @@ class ShardScanner:
     def scan(self, start: int, stop: int) -> Outcome:
         """The index of windows start … stop − 1, from the folder of finished shards if it is there."""
         self.watch.share = 0.0
+        self._unlike = False
         try:
-            return None, self._shard(range(start, stop))
+            shard = self._shard(range(start, stop))
+            return Noted(text=UNLIKE) if self._unlike else None, shard
         except HeadtorchError as error:
             return Refused(kind=type(error).__name__, message=str(error)), None
 
     def _shard(self, windows: range) -> ActivationIndex:
         kept = self._folder.kept(windows)
-        if kept is not None:
+        if kept is not None and alike(kept, self._empty):
             return kept
+        self._unlike = kept is not None
+        shard = self._scanned(windows, self.watch)
+        self._folder.keep(shard)
+        return shard
+
+    def _scanned(self, windows: range, watch: Watch = SILENT) -> ActivationIndex:
         torch.set_num_threads(self._threads)
         job = self._job
         whole = scan(
@@ -76,11 +87,14 @@ class ShardScanner:
             seed=job.seed,
             windows=windows,
             table=self._table,
-            watch=self.watch,
+            watch=watch,
         )
-        shard = without_table(whole)
-        self._folder.keep(shard)
-        return shard
+        return without_table(whole)
+
+    @cached_property
+    def _empty(self) -> ActivationIndex:
+        """The index of no windows: the bins that this machine's processor gives."""
+        return self._scanned(range(0))
 
     @cached_property
     def corpus(self) -> WindowedCorpus:

@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 
 from headtorch.core.errors import Interrupted
+from headtorch.core.text import visible
 from headtorch.core.watch import Watch
 from headtorch.tui.cli import INTERRUPTED
 
@@ -27,6 +28,10 @@ class StoppableWatch(Watch):
         """Raises Interrupted once ctrl+c was pressed."""
         if self._stop:
             raise Interrupted(INTERRUPTED)
+
+    def note(self, text: str) -> None:
+        """On standard error, above the bars."""
+        sys.stderr.write(f"{visible(text)}\n")
 
     def on_interrupt(self, signum: int, frame: FrameType | None) -> None:
         """The handler of SIGINT."""

@@ -11,6 +11,7 @@ from fake_ray import FakeRay, Gone, Machine
 
 from headtorch.core.errors import ClusterError
 from headtorch.core.scale import run as run_module
+from headtorch.core.scale.job import Noted
 from headtorch.core.scale.run import Run
 
 
@@ -30,13 +31,13 @@ class Scanner:
 
 
 @pytest.fixture
-def run(question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[FakeRay, int], Any]:
+def run(question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Any]:
     def joined(left: list[int], right: list[int]) -> tuple[None, list[int]]:
         return None, left + right
 
-    def index_of(ray: FakeRay, shards: int) -> Any:
+    def index_of(ray: FakeRay, shards: int, **other: Any) -> Any:
         job = question.job(tmp_path, shards=shards, workers=None)
-        return Run(ray, job, question.corpus, token="driver-1", scanner=Scanner).index()  # type: ignore[arg-type]
+        return Run(ray, job, question.corpus, token="driver-1", **{"scanner": Scanner} | other).index()
 
     monkeypatch.setattr(run_module, "merged", joined)
     monkeypatch.setattr(run_module, "with_table", lambda index, table: index)
@@ -104,3 +105,14 @@ def test_a_shard_that_ends_its_worker_is_given_up_after_as_many_workers(run: Any
     with pytest.raises(ClusterError, match=r"scanned shard 1 of 1 died 4 times \(the worker died\)"):
         run(ray, 1)
     assert ray.started == run_module.ATTEMPTS
+
+
+class Noting(Scanner):
+    def scan(self, start: int, stop: int) -> Any:
+        return Noted(text="Made again."), [*range(start, stop)]
+
+
+def test_what_several_workers_note_is_said_once(run: Any) -> None:
+    said: list[object] = []
+    run(FakeRay(2), 4, scanner=Noting, say=said.append)
+    assert [one for one in said if isinstance(one, Noted)] == [Noted(text="Made again.")]

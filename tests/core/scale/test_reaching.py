@@ -14,7 +14,7 @@ import pytest
 from headtorch.core.errors import ClusterError, InputError, Interrupted, ModelError
 from headtorch.core.scale import scanning
 from headtorch.core.scale.cluster import check_address, room
-from headtorch.core.scale.job import Connected, Finished, Refused, Scanned, line_of
+from headtorch.core.scale.job import Connected, Finished, Noted, Refused, Scanned, line_of
 from headtorch.core.scale.scanning import cluster_from_environment, drive, scan_on_cluster
 from headtorch.core.settings import ClusterAccess
 from headtorch.core.watch import Watch
@@ -80,24 +80,29 @@ def test_the_end_of_a_driver_is_one_sentence(
 class Heard(Watch):
     def __init__(self, stop_at: int | None = None) -> None:
         self.told: list[tuple[str, int, int, str]] = []
+        self.notes: list[str] = []
         self.stop_at = stop_at
 
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
         self.told.append((stage, done, total, unit))
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
 
     def checkpoint(self) -> None:
         if self.stop_at is not None and len(self.told) >= self.stop_at:
             raise Interrupted("stopped")
 
 
-def test_tokens_and_workers_are_told_to_the_watch(
+def test_notes_tokens_and_workers_are_told_to_the_watch(
     question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     steps = [Scanned(done=done, total=90, alive=alive, workers=2) for done, alive in ((0, 1), (40, 2), (90, 2))]
-    said = [line_of(step) for step in (Connected(workers=2), *steps, Finished())]
+    said = [line_of(step) for step in (Noted(text="Four machines."), Connected(workers=2), *steps, Finished())]
     monkeypatch.setattr(scanning, "DRIVER", saying(*said))
     heard = Heard()
     drive(question.job(tmp_path), heard)
+    assert heard.notes == ["Four machines."]
     assert [one for one in heard.told if one[0] == "scan"] == [("scan", d, 90, "tokens") for d in (0, 40, 90)]
     assert [one[1:3] for one in heard.told if one[0] == "workers"] == [(1, 2), (2, 2)]
 

@@ -13,6 +13,7 @@ from headtorch.core.analysis.scan import scan
 from headtorch.core.errors import ClusterError
 from headtorch.core.scale import corpus as corpus_module
 from headtorch.core.scale.corpus import opened, shipped
+from headtorch.core.scale.job import Noted
 from headtorch.core.scale.merging import merged
 from headtorch.core.scale.shards import ShardFolder, cut, shard_count, with_table, without_table
 from headtorch.core.scale.worker import ShardScanner
@@ -104,6 +105,24 @@ def test_a_finished_shard_is_read_again_and_a_damaged_or_unfinished_one_made_aga
     assert folder.kept(windows) is None
     _, found = worker.scan(windows.start, windows.stop)
     np.testing.assert_array_equal(found.count, question.whole.count)  # its own
+
+
+def test_a_finished_shard_of_another_kind_of_processor_is_made_again_and_that_is_told(
+    question: Any, tmp_path: Path
+) -> None:
+    folder = ShardFolder.of(tmp_path, question.whole.key, 1, "driver-1")
+    folder.open()
+    folder.keep(replace(question.whole, width=question.whole.width * (1 + 1e-15)))
+    worker = ShardScanner(question.job(tmp_path, shards=1), shipped(question.corpus), "driver-1", threads=1)
+    windows = range(len(question.corpus.windows))
+    told, found = worker.scan(windows.start, windows.stop)
+    assert isinstance(told, Noted) and "another kind" in told.text
+    np.testing.assert_array_equal(found.width, question.whole.width)
+    kept = folder.kept(windows)
+    assert kept is not None
+    np.testing.assert_array_equal(kept.width, question.whole.width)
+    told, _ = worker.scan(windows.start, windows.stop)
+    assert told is None
 
 
 def test_a_worker_with_another_model_than_the_one_asked_about_refuses(question: Any, tmp_path: Path) -> None:
