@@ -67,11 +67,12 @@ class WindowTable:
 
     @classmethod
     def of(cls, corpus: WindowedCorpus) -> WindowTable:
-        document, start = corpus.windows.places
-        there, where = np.unique(document, return_inverse=True)
-        halves = np.array([HALVES.index(corpus.half(int(one))) for one in there], np.int8)  # [document with windows]
-        lengths = corpus.windows.lengths.astype(np.int32)
-        return cls(document.astype(np.int32), start.astype(np.int32), lengths, halves[where])
+        length = corpus.windows.lengths.astype(np.int32)
+        document, start = (column.astype(np.int32) for column in corpus.windows.places)  # by document
+        first = np.flatnonzero(np.diff(document, prepend=np.int32(-1)))  # window of each document that has windows
+        found = (HALVES.index(corpus.half(int(one))) for one in document[first])
+        halves = np.fromiter(found, np.int8, len(first))  # [document with windows]
+        return cls(document, start, length, np.repeat(halves, np.diff(first, append=len(document))))
 
     def __len__(self) -> int:
         return len(self.document)

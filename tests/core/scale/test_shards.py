@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tracemalloc
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from headtorch.core.analysis.places import HALVES, WindowTable
 from headtorch.core.analysis.scan import scan
 from headtorch.core.errors import ClusterError
 from headtorch.core.scale import corpus as corpus_module
-from headtorch.core.scale.corpus import opened, shipped
+from headtorch.core.scale.corpus import ShippedCorpus, opened, shipped
 from headtorch.core.scale.job import Noted
 from headtorch.core.scale.merging import merged
 from headtorch.core.scale.shards import ShardFolder, cut, shard_count, with_table, without_table
@@ -35,6 +37,20 @@ def test_the_number_of_shards_follows_from_the_corpus_alone() -> None:
     assert shard_count(None, tokens=100 * 2**26, windows=10**7) == 100
     assert shard_count(40, tokens=100, windows=7) == 7
     assert shard_count(3, tokens=10**9, windows=10**6) == 3
+
+
+def test_the_table_of_windows_takes_three_times_its_size_at_most_while_it_is_made() -> None:
+    lengths = np.random.default_rng(0).integers(0, 4000, 30_000)
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    corpus = ShippedCorpus(np.empty(0, np.int32), offsets, lengths % 2 == 0, 1024, 0, "")
+    windows = len(corpus.windows)
+    tracemalloc.start()
+    table = WindowTable.of(corpus)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 3 * 13 * windows
+    document, _ = corpus.windows.places
+    np.testing.assert_array_equal(table.half, [HALVES.index(corpus.half(int(one))) for one in document])
 
 
 def test_what_is_sent_holds_the_same_windows_and_halves(question: Any) -> None:
