@@ -33,7 +33,7 @@ class StageUse:
 
 @dataclass
 class _Series:
-    """One count of progress, from its first word to its last; `name` and `total` tell it from the next."""
+    """One count of progress, from its first word to its last; where it falls, the next part of the work begins."""
 
     name: str
     unit: str
@@ -94,8 +94,8 @@ class Profile(Watch):
             return
         self._trace()
         series = self._here.series
-        last = series[-1] if series else None
-        if last is None or (last.name, last.unit, last.total) != (stage, unit, total) or done < last.done:
+        last = next((one for one in reversed(series) if one.name == stage), None)
+        if last is None or (last.unit, last.total) != (unit, total) or done < last.done:
             series.append(_Series(stage, unit, total, done, done, self._now(), self._now()))
         else:
             last.done, last.end = done, self._now()
@@ -139,9 +139,9 @@ class Profile(Watch):
 
     def _complete(self, name: str) -> None:
         """A stage that has ended has done all it spoke of last."""
-        series = self._stages.setdefault(name, _Stage()).series
-        if series and series[-1].done < series[-1].total:
-            series[-1].done, series[-1].end = series[-1].total, self._now()
+        counted = _counted(name, self._stages.setdefault(name, _Stage()))
+        if counted and counted[-1].done < counted[-1].total:
+            counted[-1].done, counted[-1].end = counted[-1].total, self._now()
 
     def _trace(self, *, stop: bool = False) -> None:
         if self._tracer is None or threading.get_ident() != self._thread:
@@ -154,11 +154,14 @@ class Profile(Watch):
         self._left_out += self._clock() - begin
 
 
-def _row(name: str, stage: _Stage, total: float) -> StageUse:
+def _counted(name: str, stage: _Stage) -> list[_Series]:
     """Of several counts, that which bears the stage's own name; else the last."""
-    series = [one for one in stage.series if one.name == name]
-    if not series and stage.series:
-        series = [one for one in stage.series if one.name == stage.series[-1].name]
+    own = [one for one in stage.series if one.name == name]
+    return own or [one for one in stage.series if one.name == stage.series[-1].name]
+
+
+def _row(name: str, stage: _Stage, total: float) -> StageUse:
+    series = _counted(name, stage)
     spent = sum(one.end - one.begin for one in series)
     worked = sum(one.done - one.first for one in series)
     return StageUse(

@@ -119,6 +119,7 @@ def drive(job: Job, watch: Watch) -> None:
     with tempfile.TemporaryFile() as log, _driver(job, log) as driver:
         last: AnyTold | None = None
         alive = -1
+        furthest = 0  # lost shards do not take progress back: a count that falls begins the next part of the work
         for said in _heard(driver, watch):
             last = said
             if isinstance(said, Noted):
@@ -127,7 +128,8 @@ def drive(job: Job, watch: Watch) -> None:
                 if said.alive != alive:
                     alive = said.alive
                     watch.progress("workers", said.alive, said.workers, "workers")
-                watch.progress("scan", said.done, said.total, "tokens")
+                furthest = max(furthest, said.done)
+                watch.progress("scan", furthest, said.total, "tokens")
         if isinstance(last, Refused):
             raise getattr(errors, last.kind, ClusterError)(last.message)
         if isinstance(last, Failed):

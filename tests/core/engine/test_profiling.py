@@ -103,6 +103,18 @@ def test_work_in_several_parts_is_added_up_and_other_counts_are_left_out() -> No
     assert (row.done, row.unit, row.per_second) == (6, "prompts", 1)
 
 
+def test_a_count_goes_on_after_another_was_told_of() -> None:
+    clock = Clock()
+    profile = Profile(clock=clock)
+    with profile.stage("scan"):
+        for done, workers in ((0, 1), (40, 2), (80, 1), (100, 2)):
+            profile.progress("workers", workers, 2, "workers")
+            profile.progress("scan", done, 100, "tokens")
+            clock.sleep(5)
+    row = rows_of(profile)["scan"]
+    assert (row.done, row.unit, row.per_second) == (100, "tokens", 100 / 15)
+
+
 def test_a_stage_that_was_stopped_has_done_what_it_said() -> None:
     clock = Clock()
     heard = Heard()

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from headtorch.core.engine.profiling import Profile
 from headtorch.core.errors import ClusterError, InputError, Interrupted, ModelError
 from headtorch.core.scale import scanning
 from headtorch.core.scale.cluster import check_address, room
@@ -105,6 +106,19 @@ def test_notes_tokens_and_workers_are_told_to_the_watch(
     assert heard.notes == ["Four machines."]
     assert [one for one in heard.told if one[0] == "scan"] == [("scan", d, 90, "tokens") for d in (0, 40, 90)]
     assert [one[1:3] for one in heard.told if one[0] == "workers"] == [(1, 2), (2, 2)]
+
+
+def test_work_that_was_lost_holds_progress_up_and_does_not_count_twice(
+    question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [Scanned(done=done, total=90, alive=alive, workers=2) for done, alive in ((0, 2), (40, 2), (0, 1), (90, 2))]
+    monkeypatch.setattr(scanning, "DRIVER", saying(*map(line_of, (*steps, Finished()))))
+    profile = Profile()
+    with profile.stage("scan"):
+        drive(question.job(tmp_path), profile)
+    profile.end()
+    [row] = [row for row in profile.rows() if row.stage == "scan"]
+    assert (row.done, row.unit) == (90, "tokens")
 
 
 def test_stopping_ends_the_driver_by_its_input(question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
