@@ -1,14 +1,16 @@
 """The process that talks to Ray: a job on standard input, JSON lines on standard output.
 
 Apart from headtorch's own process, because Ray ends the process of a driver whose head node is gone, prints, and takes
-over signals. It ends when its standard input does.
+over signals. It ends when its standard input does: by itself, or, where Ray holds it up, with all its processes.
 """
 
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
@@ -22,6 +24,8 @@ from headtorch.core.scale.corpus import opened
 from headtorch.core.scale.job import AnyTold, Failed, Finished, Job, Refused, line_of, read_job
 from headtorch.core.scale.run import Run
 from headtorch.core.scale.shards import ShardFolder
+
+END_SECONDS = 20.0  # to end by itself; whoever waits for it waits less
 
 
 def main() -> None:
@@ -41,6 +45,10 @@ def _listen(stop: threading.Event) -> None:
     while sys.stdin.buffer.readline():
         pass
     stop.set()
+    time.sleep(END_SECONDS)
+    if os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
+    os._exit(1)
 
 
 def _end_of(job: Job, stop: threading.Event, messages: BinaryIO) -> Finished | Refused | Failed:

@@ -142,7 +142,10 @@ def drive(job: Job, watch: Watch) -> None:
 
 @contextmanager
 def _driver(job: Job, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """The driver, in a session of its own, so that ctrl+c is ours; it is gone at the end of the block."""
+    """The driver, in a session of its own, so that ctrl+c is ours.
+
+    At the end of the block it is gone, with all that it started; waiting for it may be cut short by another ctrl+c.
+    """
     command = [sys.executable, *DRIVER]
     driver = subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True
@@ -153,15 +156,16 @@ def _driver(job: Job, log: IO[bytes]) -> Iterator[subprocess.Popen[bytes]]:
         driver.stdin.flush()
         yield driver
     finally:
-        with suppress(OSError):
-            driver.stdin.close()
         try:
-            driver.wait(END_SECONDS)
-        except subprocess.TimeoutExpired:
-            with suppress(ProcessLookupError):
-                os.killpg(driver.pid, signal.SIGKILL)
+            with suppress(OSError):
+                driver.stdin.close()
+            with suppress(subprocess.TimeoutExpired):
+                driver.wait(END_SECONDS)
+        finally:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(driver.pid, signal.SIGKILL)  # first of all: ctrl+c may come once more
             driver.wait()
-        driver.stdout.close()
+            driver.stdout.close()
 
 
 def _heard(driver: subprocess.Popen[bytes], watch: Watch) -> Iterator[AnyTold]:

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import importlib.util
+import io
+import os
+import signal
 import socket
+import sys
+import threading
 import time
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import psutil
 import pytest
 
 from headtorch.core.engine.profiling import Profile
 from headtorch.core.errors import ClusterError, InputError, Interrupted, ModelError
-from headtorch.core.scale import scanning
+from headtorch.core.scale import driver, scanning
 from headtorch.core.scale.cluster import check_address, room
 from headtorch.core.scale.job import Connected, Finished, Noted, Refused, Scanned, line_of
 from headtorch.core.scale.scanning import cluster_from_environment, drive, scan_on_cluster
@@ -62,7 +68,7 @@ def saying(*lines: bytes, then: str = "") -> tuple[str, ...]:
 
 
 @pytest.mark.parametrize(
-    ("driver", "error", "said"),
+    ("process", "error", "said"),
     [
         (saying(line_of(Connected(workers=2)), then="os._exit(1)"), ClusterError, "cluster is gone.*go on"),
         (saying(then="sys.exit('raylet: no memory')"), ClusterError, "before the scan began: raylet: no memory"),
@@ -70,9 +76,9 @@ def saying(*lines: bytes, then: str = "") -> tuple[str, ...]:
     ],
 )
 def test_the_end_of_a_driver_is_one_sentence(
-    question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, driver: Any, error: type[Exception], said: str
+    question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, process: Any, error: type[Exception], said: str
 ) -> None:
-    monkeypatch.setattr(scanning, "DRIVER", driver)
+    monkeypatch.setattr(scanning, "DRIVER", process)
     with pytest.raises(error, match=said) as raised:
         drive(question.job(tmp_path), Watch())
     assert "\n" not in str(raised.value)
@@ -129,6 +135,53 @@ def test_stopping_ends_the_driver_by_its_input(question: Any, tmp_path: Path, mo
     with pytest.raises(Interrupted):
         drive(question.job(tmp_path), Heard(stop_at=1))
     assert ended.exists()
+
+
+class SecondInterrupt(Heard):
+    """Stops the work, and then the wait for its end, as a second ctrl+c does."""
+
+    def checkpoint(self) -> None:
+        if self.told:
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            raise Interrupted("stopped")
+
+
+def test_a_second_interrupt_leaves_no_process_behind(
+    question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    child = "import subprocess; child = subprocess.Popen(['sleep', '600'])"
+    born = f"{child}; open({str(tmp_path / 'pids')!r}, 'w').write(f'{{os.getpid()}} {{child.pid}}')"
+    last = line_of(Scanned(done=1, total=90, alive=2, workers=2))
+    monkeypatch.setattr(scanning, "DRIVER", saying(then=f"{born}; os.write(1, {last!r}); time.sleep(600)"))
+    before = signal.signal(signal.SIGALRM, interrupt)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            drive(question.job(tmp_path), SecondInterrupt())
+    finally:
+        signal.signal(signal.SIGALRM, before)
+    assert_gone((tmp_path / "pids").read_text())
+
+
+def assert_gone(pids: str) -> None:
+    """Within a moment: the system may not have buried them yet."""
+    left = [psutil.Process(int(pid)) for pid in pids.split() if psutil.pid_exists(int(pid))]
+    _, living = psutil.wait_procs([one for one in left if one.status() != psutil.STATUS_ZOMBIE], timeout=5)
+    assert not living
+
+
+def test_a_driver_that_ray_holds_up_is_ended_with_its_group_after_its_input(monkeypatch: pytest.MonkeyPatch) -> None:
+    done: list[object] = []
+    monkeypatch.setattr(driver, "END_SECONDS", 0.0)
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO()))
+    monkeypatch.setattr(os, "getpgrp", os.getpid)
+    monkeypatch.setattr(os, "killpg", lambda *group: done.append(group))
+    monkeypatch.setattr(os, "_exit", done.append)
+    stop = threading.Event()
+    driver._listen(stop)
+    assert stop.is_set() and done == [(0, signal.SIGKILL), 1]
 
 
 def test_the_workbench_is_told_by_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
