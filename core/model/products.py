@@ -9,6 +9,7 @@ missing or does something else the plain product stays.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
@@ -20,6 +21,10 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 from transformers import PreTrainedModel
+
+# oneDNN, and PyTorch in front of it, each keep a program for every shape that they have multiplied, half a megabyte
+# a piece, a thousand of them. They read these variables when they are first used.
+PROGRAMS_KEPT = {"LRU_CACHE_CAPACITY": "128", "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "128"}
 
 
 def fast_products(hf: PreTrainedModel) -> AbstractContextManager[object]:
@@ -45,6 +50,8 @@ def _at_hand() -> bool:
     libraries = (torch.backends.mkl, torch.backends.mkldnn)
     if not all(library.is_available() for library in libraries):
         return False
+    for name, number in PROGRAMS_KEPT.items():
+        os.environ.setdefault(name, number)
     x, weight, bias = torch.arange(30.0).view(2, 3, 5), torch.arange(20.0).view(5, 4).T, torch.arange(4.0)
     try:
         with torch.no_grad():

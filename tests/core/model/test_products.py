@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -77,6 +79,23 @@ def test_the_scan_sees_what_the_plain_module_computes(family: str, taken: list[T
         assert (found[layer] - plain[layer]).abs().max() <= 1e-5 * plain[layer].abs().max()
 
 
+MANY_SHAPES = """
+import psutil, torch
+from headtorch.core.model.products import _at_hand, product
+
+torch.set_num_threads(1)
+weights = [torch.randn(256, 64), torch.randn(64, 256)]
+with torch.no_grad():
+    for places in range(1, 601) if _at_hand() else ():
+        for weight in weights:
+            product(torch.randn(places, weight.shape[1]), weight, None)
+        if places in (200, 600):
+            print(psutil.Process().memory_full_info().uss)
+    if not _at_hand():
+        print(0, 0)
+"""
+
+
 def test_a_slice_of_a_weight_goes_the_plain_way(taken: list[Tensor]) -> None:
     x, joined = torch.randn(8, 24), torch.randn(24, 3 * 40)
     with torch.no_grad(), fast_products(tiny_model("gpt2").hf):
@@ -104,3 +123,10 @@ def test_an_operator_that_is_gone_or_has_changed_is_not_used(fresh: None, monkey
         x = torch.randn(4, 24)
         with torch.no_grad(), fast_products(tiny_model("gpt2").hf):
             assert torch.equal(MODULES["Linear"](x), torch.nn.functional.linear(x, *MODULES["Linear"].parameters()))
+
+
+def test_memory_does_not_grow_with_the_number_of_shapes_multiplied() -> None:
+    """Measured in a process of its own: one that has multiplied before has read the limits already."""
+    done = subprocess.run([sys.executable, "-c", MANY_SHAPES], capture_output=True, text=True, check=True)
+    after_200, after_600 = map(int, done.stdout.split())
+    assert after_600 - after_200 < 60 * 2**20  # 200 MB more without a limit
