@@ -67,6 +67,7 @@ class Profile(Watch):
         self._stack = [OUTSIDE]
         self._thread = threading.get_ident()
         self._left_out = 0.0  # seconds of the tracer
+        self.trouble: Exception | None = None  # why tracing ended early
         self._memory.reset()
         self._since = self._now()
 
@@ -147,10 +148,13 @@ class Profile(Watch):
         if self._tracer is None or threading.get_ident() != self._thread:
             return
         begin = self._clock()
-        if stop:
-            self._tracer.stop()
-        else:
-            self._tracer.look(self._stack[-1])
+        try:
+            if stop:
+                self._tracer.stop()
+            else:
+                self._tracer.look(self._stack[-1])
+        except (OSError, RuntimeError) as error:  # no reason for the work to fail
+            self._tracer, self.trouble = None, error
         self._left_out += self._clock() - begin
 
 

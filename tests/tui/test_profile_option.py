@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import time
 from pathlib import Path
 
 import pytest
 from calls import Call, Left, Places
+
+from headtorch.core.engine.profiling import Profile
 
 pytestmark = pytest.mark.usefixtures("here")
 
@@ -64,6 +68,32 @@ def test_what_was_measured_is_told_of_work_that_failed(cli: Call, places: Places
     left = cli("scan", "--model", places.model, "--corpus", "nowhere.txt", "--profile")
     assert left.code == 2
     assert "model" in stages(here)
+
+
+def test_profiles_of_the_same_second_have_folders_of_their_own(
+    cli: Call, places: Places, here: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(time, "strftime", lambda form: "headtorch-profile-now")
+    for _ in range(3):
+        cli("scan", "--model", places.model, "--corpus", "nowhere.txt", "--profile")
+    names = sorted(folder.name for folder in here.iterdir())
+    assert names == ["headtorch-profile-now", "headtorch-profile-now-2", "headtorch-profile-now-3"]
+
+
+@pytest.mark.parametrize(("corpus", "code"), [(None, 0), ("nowhere.txt", 2)])
+def test_a_profile_that_cannot_be_written_is_said_and_changes_nothing(
+    cli: Call, places: Places, here: Path, monkeypatch: pytest.MonkeyPatch, corpus: str | None, code: int
+) -> None:
+    def full(*_args: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(Profile, "write", full)
+    left = cli("scan", "--model", places.model, "--corpus", corpus or places.corpus, "--context", 48, "--profile")
+    assert left.code == code
+    [said] = [line for line in left.err.splitlines() if "profile could be written" in line]
+    assert "No space left on device" in said
+    assert "stages.csv" not in left.err and "Traceback" not in left.err
+    assert "per second" in left.err  # the table
 
 
 def test_a_folder_that_cannot_be_written_is_said_in_a_sentence(

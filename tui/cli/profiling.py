@@ -5,7 +5,8 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -22,9 +23,9 @@ def profiling(wanted: bool) -> Iterator[Callable[[Watch], Watch]]:
     """Gives a function that makes a watch measure, or leaves it as it is where nothing is `wanted`.
 
     At the end, whatever that is, the table is printed on standard error, and kept with the traces in a new folder of
-    the current one.
+    the current one; where they cannot be written any more, that is said there too, and the command ends as it would.
 
-    Raises StorageError where that cannot be written.
+    Raises StorageError at the beginning where there can be no such folder.
     """
     if not wanted:
         yield lambda watch: watch
@@ -33,9 +34,9 @@ def profiling(wanted: bool) -> Iterator[Callable[[Watch], Watch]]:
     from headtorch.core.engine.tracing import Tracer
     from headtorch.core.study.files import storage_errors
 
-    folder = Path(time.strftime("headtorch-profile-%Y%m%d-%H%M%S"))
-    with storage_errors(folder):
-        folder.mkdir(exist_ok=True)
+    name = time.strftime("headtorch-profile-%Y%m%d-%H%M%S")
+    with storage_errors(Path(name)):
+        folder = _new_folder(name)
     tracer, made = Tracer(folder), []
 
     def measured(watch: Watch) -> Watch:
@@ -46,10 +47,35 @@ def profiling(wanted: bool) -> Iterator[Callable[[Watch], Watch]]:
         yield measured
     finally:
         for profile in made:
-            with storage_errors(folder):
-                profile.end()
-                profile.write(folder / STAGES)
-            _print(profile, [folder / STAGES, *tracer.files])
+            _end(profile, folder / STAGES, tracer.files)
+
+
+def _new_folder(name: str) -> Path:
+    """A folder that nobody else has: name, name-2, name-3, …"""
+    for number in count(1):
+        folder = Path(name if number == 1 else f"{name}-{number}")
+        with suppress(FileExistsError):
+            folder.mkdir()
+            break
+    return folder
+
+
+def _end(profile: Profile, table: Path, traces: list[Path]) -> None:
+    """Write and print what was measured."""
+    from headtorch.core.text import visible
+
+    profile.end()
+    files, trouble = list(traces), profile.trouble
+    try:
+        profile.write(table)
+        files.insert(0, table)
+    except OSError as error:
+        trouble = error
+    _print(profile, files)
+    if trouble is not None:
+        why = visible(getattr(trouble, "strerror", None) or str(trouble))[:200]
+        where = visible(str(table.parent))
+        sys.stderr.write(f"headtorch: not all of the profile could be written to {where}: {why}\n")
 
 
 def _print(profile: Profile, files: list[Path]) -> None:

@@ -196,6 +196,19 @@ def test_a_trace_holds_the_first_moments_of_each_stage_and_no_more(
     assert sum(row.seconds for row in profile.rows()) < 1.0  # the tracer's own time is left out
 
 
+def test_a_trace_that_cannot_be_written_ends_tracing_and_not_the_work(tmp_path: Path) -> None:
+    tracer = Tracer(tmp_path / "nowhere")
+    profile = Profile(tracer=tracer)
+    with profile.stage("scan"):
+        profile.progress("scan", 0, 2)
+    with profile.stage("trim"):
+        profile.progress("trim", 0, 2)
+    profile.end()
+    assert isinstance(profile.trouble, OSError)
+    assert tracer.files == []
+    assert {row.stage for row in profile.rows()} >= {"scan", "trim"}
+
+
 def test_a_trace_under_way_is_written_when_work_ends(tmp_path: Path) -> None:
     tracer = Tracer(tmp_path)
     profile = Profile(tracer=tracer)
