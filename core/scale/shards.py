@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
@@ -67,8 +68,10 @@ class ShardFolder:
         (self.path / self.token).touch()
 
     def close(self) -> None:
-        """Take the token away."""
+        """Take the token away, and the folder where nothing was kept in it."""
         (self.path / self.token).unlink(missing_ok=True)
+        with suppress(OSError):
+            self.path.rmdir()
 
     def kept(self, windows: range) -> ActivationIndex | None:
         """The finished shard; None where there is none that can be read."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from fake_ray import FakeRay, Gone, Machine
 
 from headtorch.core.errors import ClusterError
+from headtorch.core.scale import driver
 from headtorch.core.scale import run as run_module
 from headtorch.core.scale.job import Noted
 from headtorch.core.scale.run import Run
@@ -105,6 +108,25 @@ def test_a_shard_that_ends_its_worker_is_given_up_after_as_many_workers(run: Any
     with pytest.raises(ClusterError, match=r"scanned shard 1 of 1 died 4 times \(the worker died\)"):
         run(ray, 1)
     assert ray.started == run_module.ATTEMPTS
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_driver_leaves_no_empty_folder_behind(
+    question: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    class Made:
+        def __init__(self, *_: Any, **__: Any) -> None: ...
+
+        def index(self) -> Any:
+            if lost:
+                raise ClusterError("gone")
+            return question.whole
+
+    monkeypatch.setattr(driver, "cluster", lambda *_: nullcontext())
+    monkeypatch.setattr(driver, "Run", Made)
+    with pytest.raises(ClusterError) if lost else nullcontext():
+        driver.make_index(question.job(tmp_path), threading.Event(), lambda said: None)
+    assert [path.suffix for path in tmp_path.iterdir()] == ([] if lost else [".safetensors"])
 
 
 class Noting(Scanner):
