@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import numpy as np
@@ -38,6 +39,19 @@ def test_the_same_arrays_have_one_name_and_one_file(artefacts: Artefacts) -> Non
     name = artefacts.save({"a": a, "b": b})
     assert artefacts.save({"b": b, "a": np.asfortranarray(a)}) == name
     assert [path.name for path in artefacts.folder.iterdir()] == [name]
+
+
+def test_a_file_has_the_same_bytes_whenever_and_in_whatever_order_it_is_written(
+    artefacts: Artefacts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    a, b = np.zeros(5000), np.arange(3)
+    path = artefacts.folder / artefacts.save({"a": a, "b": b})
+    before = path.read_bytes()
+    assert len(before) > a.nbytes + b.nbytes, "nothing is deflated: other zlibs would give other bytes"
+    path.unlink()
+    monkeypatch.setattr(time, "time", lambda: 2e9)
+    assert artefacts.folder / artefacts.save({"b": b, "a": a}) == path
+    assert path.read_bytes() == before
 
 
 def test_another_name_type_shape_or_value_is_another_artefact() -> None:
