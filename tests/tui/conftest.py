@@ -1,4 +1,4 @@
-"""Shared by the tests of the command line: tiny models and a small corpus in folders, and a way to call it."""
+"""Shared by the tests of the terminal: the made-up study, own folders; tiny models and a corpus, and a way to call."""
 
 from __future__ import annotations
 
@@ -12,8 +12,53 @@ from tiny_models import tiny_hf, tiny_tokenizer
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from calls import ...`
 
 from calls import Call, Left, Places, write_corpus
+from pick_stage import CPU, GPU, at_hand
+from sample_study import sample_folder, session_in
 
 from headtorch.tui.cli import main
+from headtorch.tui.picking import gather
+from headtorch.tui.session import Session
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    return "asyncio"
+
+
+@pytest.fixture
+def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Studies and caches of this test alone, and nothing of the user's environment that shows."""
+    monkeypatch.setenv("HEADTORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HEADTORCH_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
+    return tmp_path / "home"
+
+
+@pytest.fixture
+def only_the_demo(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Own folders; what the pick screen finds is the demo model and two devices."""
+    monkeypatch.setattr(gather, "models", lambda: [at_hand("demo")])
+    monkeypatch.setattr(gather, "devices", lambda: [CPU, GPU])
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """The made-up study, to be written as well."""
+    return sample_folder(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def kept_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up study, shared by the tests that only read it."""
+    return sample_folder(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture
+def session(kept_folder: Path) -> Session:
+    """A session over the made-up study; changes of it stay in memory."""
+    return session_in(kept_folder)
 
 
 def save_model(family: str, folder: Path, silent: bool = False) -> Path:

@@ -149,6 +149,11 @@ def sample_session(state: StudyState | None = None, study: Study | None = None) 
     return session
 
 
+def bare_session() -> Session:
+    """A session without a study."""
+    return Session(FakeEngine(lambda message: None, lambda end: None))
+
+
 def sample_folder(tmp_path: Path) -> Path:
     """The study as a real folder with its artefacts, so that `Session.arrays` and notes work."""
     folder = tmp_path / "sample"

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import msgspec
 import numpy as np
 import pytest
+from detail_pages import page, page_lines
 from pane_stage import on_stage, shown
 from rich.cells import cell_len
 from sample_records import AN, DAMPING, LOOKUP, PREVIOUS, sample_ablation
-from sample_study import sample_folder, session_in
 
 from headtorch.core.causes import (
     AblationPoints,
@@ -30,8 +28,6 @@ from headtorch.core.causes import (
 from headtorch.core.engine.protocol import MeasureCooperation, MeasureEffects
 from headtorch.core.events import AgreementMeasured, CooperationMeasured, EffectsMeasured, SpectrumMeasured
 from headtorch.core.records import HeadId, Interval
-from headtorch.tui.palette import CAVE
-from headtorch.tui.panes.detail.pane import PAGES, Tab
 from headtorch.tui.panes.head_view import head_view
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.session import Session
@@ -40,30 +36,6 @@ from headtorch.tui.topics import topics_of
 pytestmark = pytest.mark.anyio
 
 HOSTILE = "[bold]no\x1b[31m\u202e"
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_folder(tmp_path_factory.mktemp("cause"))
-
-
-@pytest.fixture
-def session(folder: Path) -> Session:
-    made = session_in(folder)
-    made.select_neuron(AN)
-    made.selection.head = LOOKUP
-    return made
-
-
-def page(session: Session, tab: Tab, width: int = 100) -> str:
-    lines = PAGES[tab](session, width, CAVE)
-    assert all(line.cell_len <= width for line in lines)
-    return "\n".join(line.plain for line in lines)
 
 
 def effects() -> EffectsMeasured:
@@ -219,6 +191,7 @@ def test_an_ablation_shows_its_prompts_tests_controls_and_ways(session: Session)
     assert f"with {PREVIOUS}" in text and "labels permuted: p 0.013" in text and "beyond control heads: p 0.41" in text
     assert "through the neuron −0.30" in text and "share through 60 %" in text
     assert "gap +0.25; later parts make up for the head on 80 % of the prompts" in " ".join(text.split())
-    active = next(line for line in text.splitlines() if line.startswith("● █"))
-    inactive = next(line for line in text.splitlines() if line.startswith("○ ") and line.endswith("█"))
+    lines = page_lines(session, "Ablation")
+    active = next(line for line in lines if line.startswith("● █"))
+    inactive = next(line for line in lines if line.startswith("○ ") and line.endswith("█"))
     assert active.count("█") == 1 and cell_len(active) == cell_len(inactive)

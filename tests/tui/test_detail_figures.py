@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from headtorch.core.records import (
-    Interval,
-)
+from headtorch.core.records import Interval
 from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail.drawing import interval_plot, signed_bar
 from headtorch.tui.panes.figures import figure, percent, signed, small

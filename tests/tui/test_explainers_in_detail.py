@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import pytest
+from detail_pages import page, words
 from language_models import AT_HAND, MODEL, NAME, explained_by, said_by
 from pane_stage import on_stage, shown
 from sample_records import AN, AS, HOSTILE, LOOKUP, PREVIOUS, is_active
-from sample_study import sample_folder, session_in
 
 from headtorch.core.engine.protocol import ExplainHead, Happened, RequestCancelled
 from headtorch.core.events import (
@@ -22,9 +20,7 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import Verdict
 from headtorch.tui.explaining import explain, request_for, show_next_explainer, shown_explainer
-from headtorch.tui.palette import CAVE
 from headtorch.tui.panes.detail import DetailPane
-from headtorch.tui.panes.detail.pane import PAGES
 from headtorch.tui.panes.neuron_table import table_of
 from headtorch.tui.session import Session
 from headtorch.tui.widgets.progress_line import words_for
@@ -36,18 +32,7 @@ MIXED: list[Verdict] = [not RIGHT[0], *RIGHT[1:5], None]
 
 
 @pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
-
-
-@pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return sample_folder(tmp_path_factory.mktemp("explainers"))
-
-
-@pytest.fixture
-def session(folder: Path) -> Session:
-    session = session_in(folder)
+def session(session: Session) -> Session:
     session.model = AT_HAND
     return session
 
@@ -66,9 +51,7 @@ def asking(session: Session) -> int:
 
 
 def text_of(session: Session, tab: str, width: int = 110) -> str:
-    lines = PAGES[tab](session, width, CAVE)
-    assert all(line.cell_len <= width for line in lines)
-    return "\n".join(" ".join(line.plain.split()) for line in lines)
+    return "\n".join(map(words, page(session, tab, width).split("\n")))
 
 
 def test_explainers_stand_in_one_order_with_score_and_judge(session: Session) -> None:

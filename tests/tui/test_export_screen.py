@@ -3,16 +3,15 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
 import pytest
 from sample_records import AN, AS, HOSTILE
-from sample_study import sample_folder, session_in
-from stage import Stage, in_terminal, lines_of, text_of
+from sample_study import session_in
+from stage import Stage, in_terminal, text_of
 from textual.pilot import Pilot
+from waiting import until
 
 from headtorch.core.study.report import from_json, write_report
 from headtorch.core.study.study import Study
@@ -27,21 +26,8 @@ from headtorch.tui.widgets.entry import Entry
 SIZES = [(80, 24), (120, 36), (200, 50)]
 
 
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return sample_folder(tmp_path)
-
-
 def dialog(folder: Path, chosen: Chosen | None = None) -> ExportScreen:
     return ExportScreen(report_export(session_in(folder)), chosen or Chosen())
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, lines_of(pilot.app)
-        await pilot.pause(0.02)
-    await pilot.pause()
 
 
 def shows(app: Stage, text: str) -> bool:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 from fake_engine import FakeEngine, begun
 from sample_records import AN
-from sample_study import sample_folder
 from screens import screen_text
 from stage import in_terminal
+from workbench_stage import notices
 
 from headtorch.core.engine.protocol import OpenStudy
 from headtorch.core.errors import InputError
@@ -19,15 +19,6 @@ from headtorch.core.study.study import Study
 from headtorch.tui.app import ENDING_SECONDS, HeadtorchApp
 from headtorch.tui.cli.open import open_study
 from headtorch.tui.screens.pick import PickResult
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return sample_folder(tmp_path)
-
-
-def notices(app: HeadtorchApp) -> str:
-    return "\n".join(note.message for note in app._notifications)
 
 
 def files(folder: Path) -> dict[str, bytes]:

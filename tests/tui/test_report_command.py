@@ -8,12 +8,6 @@ from pathlib import Path
 
 import pytest
 from calls import Call, data, refusal
-from sample_study import sample_folder
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return sample_folder(tmp_path)
 
 
 def test_the_usual_formats_go_into_the_folder_of_the_study(cli: Call, folder: Path) -> None:

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import msgspec
 import pytest
 from sample_probe import HEAD, NEURON, sample_probe
 from sample_records import AN, sample_row
 from stage import HOSTILE, SIZES, Stage, in_terminal, lines_of, text_of
 from textual import events
-from textual.pilot import Pilot
+from waiting import until
 
 from headtorch.core.engine.protocol import TextProbed, TokenProbability
 from headtorch.tui.palette import CAVE
@@ -33,14 +31,6 @@ class Asked:
 
 def screen(asked: Asked, text: str = TEXT) -> TryTextScreen:
     return TryTextScreen(NEURON, HEAD, asked, text=text, row=sample_row(AN))
-
-
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    for _ in range(60):
-        await pilot.pause(0.05)
-        if condition():
-            return
-    raise AssertionError("it never came")
 
 
 @pytest.mark.parametrize("size", SIZES)
