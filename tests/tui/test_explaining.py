@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
 import pytest
-from fake_engine import FakeEngine, begun
+from fake_engine import FakeEngine
 from language_models import NAME, explained_by
-from sample_answers import sample_shading
 from sample_records import AN, LOOKUP
-from sample_study import sample_events, sample_folder, sample_settings
+from sample_study import sample_events, sample_settings
 from screens import screen_text
 from stage import in_terminal
-from textual.pilot import Pilot
+from waiting import until
+from workbench_stage import notices, running
 
 from headtorch.core.engine.protocol import (
     CallsPlanned,
@@ -25,7 +23,6 @@ from headtorch.core.engine.protocol import (
     PlanCalls,
     RequestDone,
     RequestFailed,
-    StudyReady,
 )
 from headtorch.core.events import HeadUnanswered, StudyFinished
 from headtorch.core.records import PlannedCalls
@@ -54,42 +51,7 @@ PLAN = PlannedCalls(
 )
 
 
-@pytest.fixture(autouse=True)
-def folders(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADTORCH_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HEADTORCH_CACHE", str(tmp_path / "cache"))
-    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return sample_folder(tmp_path)
-
-
-@asynccontextmanager
-async def running(
-    folder: Path | None, settings: TuiSettings | None = None, size: tuple[int, int] = (120, 36)
-) -> AsyncIterator[tuple[HeadtorchApp, FakeEngine, Pilot[None]]]:
-    """The application on a study that the engine has opened."""
-    app = HeadtorchApp(
-        study=None if folder is None else str(folder), engine=FakeEngine, settings=settings or TuiSettings()
-    )
-    async with app.run_test(size=size, notifications=True) as pilot:
-        await begun(app, pilot)
-        engine = app.engine
-        assert isinstance(engine, FakeEngine)
-        if folder is not None and engine.sent(OpenStudy):
-            number = engine.sent(OpenStudy)[-1].id
-            engine.emit(StudyReady(request=number, folder=str(folder)))
-            engine.emit(RequestDone(request=number, seconds=0.1))
-            engine.emit(sample_shading())
-            await pilot.pause(0.2)
-        yield app, engine, pilot
-
-
-def notices(app: HeadtorchApp) -> str:
-    return "\n".join(note.message for note in app._notifications)
+pytestmark = pytest.mark.usefixtures("own_home")
 
 
 @in_terminal
@@ -114,8 +76,7 @@ async def test_e_and_e_again_repeats_the_way_taken_last(folder: Path) -> None:
         first = engine.sent(ExplainHead)[-1]
         assert (first.explainer, first.explanation, first.llm) == ("me", "re:an$", None)
         engine.happen(first.id, *explained_by("me", "rule", [True] * 6, "re:an$"), done=True)
-        await pilot.pause(0.2)
-        assert "E 0.75 [0.55, 0.85]" in screen_text(app)
+        await until(pilot, lambda: "E 0.75 [0.55, 0.85]" in screen_text(app))
         await pilot.press("e", "e")
         await pilot.pause()
         assert isinstance(app.screen, HypothesisLine)
@@ -227,8 +188,7 @@ async def test_w_shows_the_next_explainer_or_says_that_there_is_none(folder: Pat
         assert "Nobody else has explained this head yet; e asks somebody." in notices(app)
         number = engine.sent(OpenStudy)[-1].id
         engine.happen(number, *explained_by(NAME, NAME, [True] * 6, "Active after a fruit."))
-        await pilot.pause(0.2)
-        assert "Active after a fruit." in screen_text(app)
+        await until(pilot, lambda: "Active after a fruit." in screen_text(app))
         await pilot.press("w")
         await pilot.pause()
         assert f"▸ {NAME}" not in screen_text(app) and "▸ rules" in screen_text(app)
@@ -326,9 +286,7 @@ async def test_the_footer_names_a_key_that_leaves_and_does_not_type(folder: Path
     async with running(folder) as (app, _, pilot):
         assert "q quit" in screen_text(app) and "ctrl+q quit" not in screen_text(app)
         await pilot.press("P")
-        await pilot.pause(0.3)
-        assert isinstance(app.screen, PickScreen)
-        assert "ctrl+q quit" in screen_text(app)
+        await until(pilot, lambda: isinstance(app.screen, PickScreen) and "ctrl+q quit" in screen_text(app))
 
 
 @in_terminal
@@ -339,18 +297,15 @@ async def test_sentences_follow_remapped_keys(folder: Path) -> None:
         await pilot.pause()
         assert len(engine.sent(ExplainHead)) == 1 and "worked on already; f8 stops it" in notices(app)
         engine.die()
-        await pilot.pause(0.2)
-        assert "f9 starts the engine again" in screen_text(app)
+        await until(pilot, lambda: "f9 starts the engine again" in screen_text(app))
 
 
 @in_terminal
 async def test_the_pick_screen_offers_the_language_model_that_is_named(tmp_path: Path) -> None:
     async with running(None, NAMED) as (app, engine, pilot):
-        await pilot.pause(0.5)
-        assert "‹ rules ›" in screen_text(app) and "llm is small-1" in screen_text(app)
+        await until(pilot, lambda: "‹ rules ›" in screen_text(app) and "llm is small-1" in screen_text(app))
         await pilot.press("tab", "tab", "tab", "right", "enter")
-        await pilot.pause(0.3)
-        assert isinstance(app.screen, BudgetScreen)
+        await until(pilot, lambda: isinstance(app.screen, BudgetScreen))
         await pilot.press("enter")
         await pilot.pause()
         settings = engine.sent(OpenStudy)[-1].settings
@@ -361,7 +316,7 @@ async def test_the_pick_screen_offers_the_language_model_that_is_named(tmp_path:
 @in_terminal
 async def test_without_a_language_model_the_pick_screen_has_no_such_field(tmp_path: Path) -> None:
     async with running(None) as (app, _, pilot):
-        await pilot.pause(0.3)
+        await until(pilot, lambda: "preset" in screen_text(app))
         assert "explains" not in screen_text(app)
         seen = []
         for _ in range(9):
