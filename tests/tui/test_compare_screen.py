@@ -6,8 +6,8 @@ import asyncio
 import subprocess
 import sys
 import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import msgspec
@@ -17,6 +17,7 @@ from sample_study import sample_settings
 from stage import Stage, in_terminal, lines_of, text_of
 from textual.pilot import Pilot
 from two_studies import study_in, two_studies
+from waiting import until
 
 from headtorch.core.study.side_by_side import compare_studies, open_studies
 from headtorch.core.study.study import Study
@@ -40,15 +41,6 @@ def two(tmp_path: Path) -> list[str]:
     return two_studies(tmp_path)
 
 
-async def until(pilot: Pilot[None], condition: Callable[[], bool]) -> None:
-    """Wait for what a thread does."""
-    end = time.monotonic() + 10
-    while not condition():
-        assert time.monotonic() < end, lines_of(pilot.app)
-        await pilot.pause(0.02)
-    await pilot.pause()
-
-
 async def loaded(app: Stage, pilot: Pilot[None]) -> CompareScreen:
     screen = app.first
     assert isinstance(screen, CompareScreen)
@@ -56,12 +48,23 @@ async def loaded(app: Stage, pilot: Pilot[None]) -> CompareScreen:
     return screen
 
 
+@asynccontextmanager
+async def comparing(
+    studies: list[str], size: tuple[int, int] = (120, 36), page: str = "1"
+) -> AsyncIterator[tuple[Stage, Pilot[None]]]:
+    """The screen over these studies, read to the end, at the page of that key."""
+    app = Stage(CompareScreen(studies))
+    async with app.run_test(size=size) as pilot:
+        await loaded(app, pilot)
+        await pilot.press(page)
+        await pilot.pause()
+        yield app, pilot
+
+
 @pytest.mark.parametrize("size", SIZES)
 @in_terminal
 async def test_every_page_stands_at_every_size_with_hostile_text(two: list[str], size: tuple[int, int]) -> None:
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=size) as pilot:
-        await loaded(app, pilot)
+    async with comparing(two, size) as (app, pilot):
         said = {"1": "mean E", "2": "kind A" if size[0] > 80 else "E A", "3": "active A", "4": "ρ β"}
         for key, word in said.items():
             await pilot.press(key)
@@ -78,9 +81,7 @@ async def test_every_page_stands_at_every_size_with_hostile_text(two: list[str],
 @in_terminal
 async def test_the_scores_are_those_of_the_command_line(two: list[str]) -> None:
     found = compare_studies(open_studies(two))
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(160, 60)) as pilot:
-        await loaded(app, pilot)
+    async with comparing(two, (160, 60)) as (app, _):
         lines = lines_of(app)
         for group in found.groups:
             letter = "AB"[[side.study for side in found.studies].index(group.study)]
@@ -93,11 +94,7 @@ async def test_the_scores_are_those_of_the_command_line(two: list[str]) -> None:
 @in_terminal
 async def test_neurons_stand_with_both_values_beside_each_other(two: list[str]) -> None:
     (pair,) = compare_studies(open_studies(two)).pairs
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await loaded(app, pilot)
-        await pilot.press("2")
-        await pilot.pause()
+    async with comparing(two, page="2") as (app, _):
         lines = lines_of(app)
         assert len(pair.neurons) == 5
         for shared in pair.neurons:
@@ -111,11 +108,7 @@ async def test_neurons_stand_with_both_values_beside_each_other(two: list[str]) 
 @in_terminal
 async def test_heads_stand_under_their_neuron_with_the_difference_of_their_activity(two: list[str]) -> None:
     (pair,) = compare_studies(open_studies(two)).pairs
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(160, 50)) as pilot:
-        await loaded(app, pilot)
-        await pilot.press("3")
-        await pilot.pause()
+    async with comparing(two, (160, 50), page="3") as (app, _):
         lines = lines_of(app)
         first = pair.neurons[0]
         (at,) = [at for at, line in enumerate(lines) if f" {first.neuron} ·an" in line]
@@ -131,11 +124,7 @@ async def test_heads_stand_under_their_neuron_with_the_difference_of_their_activ
 @in_terminal
 async def test_consistency_says_whether_it_is_over_corpora_or_settings(two: list[str], tmp_path: Path) -> None:
     third = str(study_in(tmp_path / "three", msgspec.structs.replace(sample_settings(), context=512)))
-    app = Stage(CompareScreen([*two, third]))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await loaded(app, pilot)
-        await pilot.press("4")
-        await pilot.pause()
+    async with comparing([*two, third], page="4") as (app, pilot):
         text = text_of(app)
         assert "Two corpora" in text and "−1.00" in text and "pair 1 of 3" in text
         await pilot.press("p")
@@ -161,9 +150,7 @@ async def test_consistency_says_whether_it_is_over_corpora_or_settings(two: list
 async def test_enter_opens_the_study_looked_at_at_the_neuron_of_the_cursor(
     two: list[str], keys: tuple[str, ...], expected: tuple[int, object, object]
 ) -> None:
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await loaded(app, pilot)
+    async with comparing(two) as (app, pilot):
         await pilot.press(*keys)
         await pilot.pause()
         study, neuron, head = expected
@@ -231,9 +218,7 @@ async def test_reading_goes_on_behind_the_screen_says_how_far_and_stops(
 
 @in_terminal
 async def test_a_line_is_copied(two: list[str]) -> None:
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await loaded(app, pilot)
+    async with comparing(two) as (app, pilot):
         await pilot.press("2", "y")
         await pilot.pause()
         assert app.clipboard.startswith(str(AN)) and "·an" in app.clipboard
@@ -241,9 +226,7 @@ async def test_a_line_is_copied(two: list[str]) -> None:
 
 @in_terminal
 async def test_the_comparison_is_written_as_the_command_line_prints_it(two: list[str], home: Path) -> None:
-    app = Stage(CompareScreen(two))
-    async with app.run_test(size=(120, 36)) as pilot:
-        await loaded(app, pilot)
+    async with comparing(two) as (app, pilot):
         await pilot.press("x")
         await pilot.pause()
         assert "Markdown: tables" in text_of(app)
