@@ -13,14 +13,13 @@ from textual.binding import BindingType
 from textual.containers import Horizontal, Vertical
 from textual.content import Content
 from textual.message import Message
-from textual.widget import Widget
-from textual.widgets import Footer, Input, Label, Static
+from textual.widgets import Footer, Input, Static
 
 from headtorch.core.engine.presets import DEFAULT_TOKEN
 from headtorch.core.errors import AddressError, HeadtorchError, InputError
 from headtorch.core.model.preview import ModelPreview
 from headtorch.core.model.tokens_at_hand import TokensAtHand
-from headtorch.core.text import visible, visible_token
+from headtorch.core.text import visible
 from headtorch.tui.keymap import bindings, key_of
 from headtorch.tui.language_model import LanguageModel
 from headtorch.tui.palette import CAVE, Palette
@@ -28,20 +27,13 @@ from headtorch.tui.picking import gather
 from headtorch.tui.picking.card import card
 from headtorch.tui.picking.choice import Choice
 from headtorch.tui.picking.estimate import estimate
+from headtorch.tui.picking.form import Form
 from headtorch.tui.picking.gather import Facts
 from headtorch.tui.picking.lists import PickList, Row, corpus_rows, model_rows, study_rows
 from headtorch.tui.picking.machine import Device, meant_by
 from headtorch.tui.picking.marks import MarkedList, StudyList
-from headtorch.tui.picking.question import (
-    PRESETS,
-    PickResult,
-    ask,
-    last_token,
-    layers_named,
-    read_tokens,
-    token_problem,
-    write_tokens,
-)
+from headtorch.tui.picking.question import PickResult, ask, layers_named
+from headtorch.tui.picking.typed import TypedTokens
 from headtorch.tui.remembered import Choices, remember, remembered
 from headtorch.tui.screens.leaving import Page
 from headtorch.tui.settings import TuiSettings
@@ -51,7 +43,6 @@ from headtorch.tui.widgets.lines import Lines
 __all__ = ["PickResult", "PickScreen"]
 
 FIELDS = ("model", "models", "corpus", "corpora", "token", "layers", "preset", "explainer", "device", "studies")
-EXPLAINERS = ("rules", "llm")
 LISTS = {"models": "model", "corpora": "corpus"}  # a list, and the field that it fills
 WIDE, TALL = 100, 30  # from which on the form and the lists stand side by side
 PAUSE = 0.25  # seconds without a key before a name that is being typed is looked up
@@ -107,29 +98,12 @@ class PickScreen(Page[PickResult | None]):
         self._facts: Facts | None = None  # of the model and corpus that the fields name
         self._devices: list[Device] = []
         self._asked = 0  # the newest question about model and corpus
-        self._suggestions: list[str] = []
-        self._walked: int | None = None  # the suggestion walked to
 
     def compose(self) -> ComposeResult:
-        first = self._first_choices()
         yield Static(id="plate")
         with Horizontal(id="body"):
             with Vertical(id="left"):
-                with Vertical(id="form", classes="pane"):
-                    yield _field("model", Entry(first.model, "demo, a Hugging Face id, or a folder", id="model"))
-                    yield _field("corpus", Entry(first.corpus, "sotu, a file, folder or glob, or hf:name", id="corpus"))
-                    tokens = Entry(write_tokens(first.tokens), "none: the best neurons of the layers", id="token")
-                    yield _field("tokens", tokens)
-                    yield Static(id="said")
-                    yield _field("layers", Entry(first.layers, "all, last:5, 0-3 or 2,5", id="layers"))
-                    yield _field("preset", Choice(PRESETS, first.preset, id="preset"))
-                    explainer = Choice(EXPLAINERS, first.explainer if self.model.llm else "rules", id="explainer")
-                    explainer.about = f"llm is {self.model.llm.model}" if self.model.llm else ""
-                    field = _field("explains", explainer)
-                    field.display = self.model.llm is not None
-                    yield field
-                    yield _field("device", Choice(["auto", "cpu"], first.device, id="device"))
-                    yield Static(id="problem")
+                yield Form(self._first_choices(), self.model.llm, id="form")
                 yield Static(id="card", classes="pane")
             with Vertical(id="right"):
                 yield PickList("Looking for models …", id="models")
@@ -184,18 +158,7 @@ class PickScreen(Page[PickResult | None]):
 
     def choices(self) -> Choices:
         """What the fields say."""
-        return Choices(
-            model=self._text("model"),
-            corpus=self._text("corpus"),
-            tokens=read_tokens(self.query_one("#token", Entry).value),
-            layers=self._text("layers"),
-            preset=self.query_one("#preset", Choice).value,
-            explainer=self.query_one("#explainer", Choice).value,
-            device=self.query_one("#device", Choice).value,
-        )
-
-    def _text(self, name: str) -> str:
-        return self.query_one(f"#{name}", Entry).value.strip()
+        return self.query_one(Form).choices()
 
     # what threads find out
 
@@ -270,34 +233,12 @@ class PickScreen(Page[PickResult | None]):
 
     def _said(self) -> None:
         """What the tokens are, and what they may become."""
-        line = self.query_one("#token", Entry).value
         tokens = self._facts.tokens if self._facts is not None else None
-        typed = last_token(line)[1]
-        known = isinstance(tokens, TokensAtHand)
-        self._suggestions = tokens.suggestions(typed) if isinstance(tokens, TokensAtHand) else []
-        self._walked = None if self._walked is None else min(self._walked, len(self._suggestions) - 1)
-        text = Text(no_wrap=True, overflow="ellipsis")
-        for token in read_tokens(line):
-            problem = token_problem(token, tokens) if isinstance(tokens, TokensAtHand) else None
-            text.append(
-                "✗ " if problem else "✓ " if known else "  ", self.palette.style("warning" if problem else "quiet")
-            )
-            text.append(visible_token(token), self.palette.style("token", bold=True))
-            pieces = tokens.pieces(token) if problem and isinstance(tokens, TokensAtHand) else []
-            made = f" = {' + '.join(map(visible_token, pieces))}" if pieces else ""
-            text.append(made + "  ", self.palette.style("quiet"))
-        if isinstance(tokens, HeadtorchError):
-            text.append(visible(str(tokens)), self.palette.style("quiet"))
-        elif not read_tokens(line):
-            text.append("the neurons of these layers that promote any token most", self.palette.style("quiet"))
-        text.append("\n")
-        if self._suggestions:
-            text.append("↓ ", self.palette.style("quiet"))
-        for i, suggestion in enumerate(self._suggestions):
-            walked = i == self._walked
-            style = self.palette.style("bright" if walked else "text", bold=walked, underline=walked)
-            text.append(visible_token(suggestion), style).append("  ")
-        self.query_one("#said", Static).update(text)
+        self._typed.follow(self.query_one("#token", Entry).value, tokens)
+
+    @property
+    def _typed(self) -> TypedTokens:
+        return self.query_one(TypedTokens)
 
     def _problem(self, sentence: str) -> None:
         shown = f"✗ {visible(sentence)}" if sentence else ""
@@ -338,16 +279,13 @@ class PickScreen(Page[PickResult | None]):
         """Walk through the suggestions of the token field; in other fields, to the next."""
         if self.focused is None or self.focused.id != "token":
             self.action_next_field(step)
-        elif self._suggestions:
-            places = [None, *range(len(self._suggestions))]
-            self._walked = places[(places.index(self._walked) + step) % len(places)]
-            self._said()
+        elif self._typed.suggestions:
+            self._typed.walk(step)
 
     def action_leave(self) -> None:
         """Back to the workbench, where there is one."""
-        if self._walked is not None:
-            self._walked = None
-            self._said()
+        if self._typed.walked is not None:
+            self._typed.walk_away()
         elif self._back:
             self.dismiss(None)
         elif self.focused is not None and self.focused.id != "token":
@@ -356,10 +294,10 @@ class PickScreen(Page[PickResult | None]):
     # choosing
 
     @on(Input.Changed)
-    def _typed(self, event: Input.Changed) -> None:
+    def _edited(self, event: Input.Changed) -> None:
         self._problem("")
         if event.input.id == "token":
-            self._walked = None
+            self._typed.walked = None
             self._said()
         elif event.input.id in ("model", "corpus"):
             self._asked += 1  # what is still being looked up is no longer wanted
@@ -420,11 +358,8 @@ class PickScreen(Page[PickResult | None]):
 
     @on(Input.Submitted)
     def _entered(self, event: Input.Submitted) -> None:
-        if event.input.id == "token" and self._walked is not None:
-            before, _ = last_token(event.value)
-            walked = self._suggestions[self._walked]
-            self._walked = None
-            event.input.value = before + write_tokens((walked,))
+        if event.input.id == "token" and self._typed.walked is not None:
+            event.input.value = self._typed.take()
             event.input.cursor_position = len(event.input.value)
         else:
             self.action_start()
@@ -440,7 +375,3 @@ class PickScreen(Page[PickResult | None]):
             return
         remember(now)
         self.dismiss(PickResult(settings, None, now.device))
-
-
-def _field(label: str, widget: Widget) -> Horizontal:
-    return Horizontal(Label(label), widget, classes="field")
