@@ -33,7 +33,6 @@ from headtorch.core.engine.protocol import (
     ShadePrompts,
     Shading,
     StudyReady,
-    VisitNeuron,
 )
 from headtorch.core.errors import HeadtorchError
 from headtorch.core.events import (
@@ -49,7 +48,7 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.settings import LlmAccess, Settings
-from headtorch.core.study.notes import NoteBook, subject_of
+from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 from headtorch.tui.explaining import heads_unanswered
@@ -57,6 +56,7 @@ from headtorch.tui.feeding import feeds
 from headtorch.tui.heard import Heard
 from headtorch.tui.keymap import key_of
 from headtorch.tui.language_model import LanguageModel
+from headtorch.tui.noting import read_notes
 from headtorch.tui.requests import UNNUMBERED, EngineLink, Requests, is_same
 from headtorch.tui.selection import Selection
 from headtorch.tui.topics import EVERYTHING, Topic, topics_of
@@ -144,7 +144,7 @@ class Session:
         """Show a study as it is on the disk. Raises StudyError for one that cannot be read."""
         self.study = Study.open(where)
         self.state = self.study.state
-        self.notes = self._read_notes()
+        self.notes = read_notes(self)
         if self.selection.neuron is None and self.state.neurons:
             self.select_neuron(next(iter(self.state.neurons)))
         return EVERYTHING
@@ -268,21 +268,6 @@ class Session:
         if not known and not any(is_same(request, one) for one in settled):
             self.requests.ask(request)
 
-    def needs_visit(self, neuron: NeuronId) -> bool:
-        """Whether the neuron is not the study's own and was not looked at to the end."""
-        state = self.state
-        if neuron in state.neurons or any(
-            isinstance(sent, VisitNeuron) and sent.neuron == neuron for sent in self.requests.waiting.values()
-        ):
-            return False
-        if neuron not in state.prompts:
-            return True
-        return bool(state.prompts[neuron]) and not (neuron in state.attributed and neuron in state.activity)
-
-    def visit(self, neuron: NeuronId) -> None:
-        """Look at a neuron that the study does not have."""
-        self.requests.ask(VisitNeuron(id=UNNUMBERED, neuron=neuron))
-
     def ask_all_neurons(self) -> None:
         """List every neuron of the layers, once."""
         if self.all_neurons is None and not self.requests.is_waiting(ListNeurons):
@@ -390,38 +375,3 @@ class Session:
     def key(self, command: str) -> str:
         """The key that leads to a command, for a sentence."""
         return key_of(command, self.keymap)
-
-    # notes and bookmarks
-
-    def subject(self) -> str:
-        """What a note is about now: the study, a neuron, or a head of it once the heads were entered."""
-        head = self.selection.head if self.selection.deepest >= 3 else None
-        return subject_of(self.selection.neuron, head)
-
-    def write_note(self, subject: str, text: str) -> frozenset[Topic]:
-        """Save a note at once."""
-        if self.study is not None:
-            self.study.notes.write(subject, text)
-            self.notes = self._read_notes()
-        return frozenset({"detail"})
-
-    def toggle_bookmark(self) -> frozenset[Topic]:
-        """Set or take away the bookmark of the selected neuron."""
-        if self.study is not None and self.selection.neuron is not None:
-            subject = subject_of(self.selection.neuron)
-            self.study.notes.bookmark(subject, subject not in self.notes.bookmarks)
-            self.notes = self._read_notes()
-        return frozenset({"neurons"})
-
-    def is_marked(self, neuron: NeuronId) -> bool:
-        """Whether the neuron has a bookmark."""
-        return str(neuron) in self.notes.bookmarks
-
-    def _read_notes(self) -> NoteBook:
-        if self.study is None:
-            return NoteBook()
-        try:
-            return self.study.notes.read()
-        except HeadtorchError as error:
-            self.on_notice(str(error), True)
-            return NoteBook()

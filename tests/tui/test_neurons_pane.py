@@ -18,6 +18,7 @@ from stage import in_terminal, text_of
 from headtorch.core.engine.protocol import Happened, NeuronList
 from headtorch.core.events import HeadScored, NeuronsFound
 from headtorch.core.records import NeuronId
+from headtorch.tui.noting import toggle_bookmark
 from headtorch.tui.panes.neuron_table import COLUMNS
 from headtorch.tui.panes.neurons import NeuronsPane
 
@@ -250,7 +251,7 @@ async def test_bookmarks_are_stars(tmp_path) -> None:
     app = app_with(session)
     async with app.run_test(size=(38, 10)):
         assert "★" not in text_of(app)
-        session.toggle_bookmark()
+        toggle_bookmark(session)
         app.show()
         assert "0.77★" in text_of(app)
 

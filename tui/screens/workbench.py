@@ -27,6 +27,7 @@ from headtorch.tui.clipboard import copy
 from headtorch.tui.comparing.wanted import OpenAt, StudyWanted
 from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings
+from headtorch.tui.noting import present_subject, toggle_bookmark, write_note
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
@@ -48,6 +49,7 @@ from headtorch.tui.screens.try_text import TryTextScreen
 from headtorch.tui.selection import SHADING_MODES
 from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
+from headtorch.tui.visiting import needs_visit, visit
 from headtorch.tui.widgets.lines import Lines
 
 
@@ -107,11 +109,11 @@ class Workbench(FourPanes):
 
     def go_to_neuron(self, neuron: NeuronId) -> bool:
         """Select a neuron, looking it up where the study does not have it; False where that cannot be."""
-        if self.session.needs_visit(neuron):
+        if needs_visit(self.session, neuron):
             if self.refuses(self.no_engine()) and self.session.row(neuron) is None:
                 return False
             if not self.no_engine():
-                self.session.visit(neuron)
+                visit(self.session, neuron)
         self.neurons.reveal(neuron)
         self.selected(self.session.select_neuron(neuron))
         return True
@@ -257,25 +259,25 @@ class Workbench(FourPanes):
     def action_bookmark(self) -> None:
         """Set or take away the neuron's bookmark."""
         if not self.refuses(no_neuron(self.session) or read_only_line(self.session)):
-            self._save(self.session.toggle_bookmark)
+            self._save(partial(toggle_bookmark, self.session))
 
     def action_note(self) -> None:
         """Write about the neuron, or the head of it."""
         if self.refuses(no_study(self.session) or read_only_line(self.session)):
             return
-        subject = self.session.subject()
-        before = self.session.notes.notes.get(subject, "")
-        self.app.push_screen(NoteScreen(subject, before), partial(self._note_written, subject, before))
+        about = present_subject(self.session)
+        before = self.session.notes.notes.get(about, "")
+        self.app.push_screen(NoteScreen(about, before), partial(self._note_written, about, before))
 
     def keep_note(self) -> None:
         """Save a note that is being written. Raises StorageError where that cannot be."""
         for screen in self.app.screen_stack:
             if isinstance(screen, NoteScreen):
-                self.session.write_note(screen.subject, screen.text())
+                write_note(self.session, screen.subject, screen.text())
 
-    def _note_written(self, subject: str, before: str, text: str | None) -> None:
+    def _note_written(self, about: str, before: str, text: str | None) -> None:
         if text is not None and text != before:
-            self._save(lambda: self.session.write_note(subject, text))
+            self._save(partial(write_note, self.session, about, text))
 
     def _save(self, change: Callable[[], frozenset[Topic]]) -> None:
         try:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rich.text import Text
 
 from headtorch.core.study.notes import subject_of
+from headtorch.tui.noting import present_subject
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import title
 from headtorch.tui.panes.flow import paragraph
@@ -25,7 +26,8 @@ def notes(session: Session, width: int, palette: Palette) -> list[Text]:
             lines += [title(_heading(subject), palette), *_written(text, width, palette), Text()]
     if not lines:
         lines = [Text("No notes here yet.", style=palette.style("quiet")), Text()]
-    about = "the study" if session.subject() == subject_of() else session.subject().replace(" ", ", ")
+    present = present_subject(session)
+    about = "the study" if present == subject_of() else present.replace(" ", ", ")
     how = f"n writes a note about {about}: about the neuron from panes 1 and 2, about the head on it from 3 and 4. "
     return lines + paragraph(how + "Notes are saved at once and stand in the report.", width, palette.style("quiet"))
 
