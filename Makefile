@@ -1,4 +1,4 @@
-.PHONY: bench check format test
+.PHONY: bench check format soak test
 
 check: ## what continuous integration runs, in the environment at hand
 	ruff format --check .
@@ -16,3 +16,7 @@ test:
 
 bench: ## every claim about speed and memory, measured here: docs/performance.md
 	python -m benchmarks
+
+soak: ## what 2,000 studies begun, stopped and looked at leave behind in one engine: an hour
+	python -m benchmarks.soak
+	python -m benchmarks.soak 200 --every 20 --inside

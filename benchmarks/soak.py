@@ -1,6 +1,6 @@
 """An engine that has been asked for hours is as it was: no memory, hooks, threads or files are left behind.
 
-    python -m benchmarks.soak [CYCLES] [--model tiny|demo] [--every N] [--inside]
+    make soak              2,000 cycles, an hour; or: python -m benchmarks.soak [CYCLES] [--model tiny|demo] [--inside]
 
 One cycle begins a study, stops it at a moment drawn by a seed, opens a finished one, looks at a neuron of it (prompts,
 heads, shading, and an effect, an ablation, an explanation …, stopped one time in three), tries a text, and asks badly
@@ -8,8 +8,8 @@ now and then. Every 50 cycles the studies are put back as they were, the same on
 when it is idle. Resident memory holds what malloc keeps for later, and that settles in the first few hundred cycles:
 the medians of the counts of cycles 200 to 400 and of the last 200 are compared.
 
-The engine is a process of its own, asked by way of its client. `--inside`, which is done besides with a tenth of the
-cycles, runs it in this process, where hooks, tensors and what malloc has handed out can be counted.
+The engine is a process of its own, asked by way of its client. With `--inside` it runs in this process, where hooks,
+tensors and what malloc has handed out can be counted.
 """
 
 from __future__ import annotations
@@ -252,11 +252,6 @@ def measured(model: str, cycles: int, every: int, inside: bool) -> list[Row]:
             return rows_inside(soak_inside(questions, folder, cycles, every), cycles)
         samples, researcher = soak(questions, folder, cycles, every)
         return rows_of(samples) + latency_rows(researcher)
-
-
-def rows(device: str = "cpu") -> list[Row]:
-    """The whole soak, of a tiny model on the CPU whatever the device."""
-    return measured("tiny", CYCLES, EVERY, False) + measured("tiny", CYCLES // 10, EVERY // 10, True)
 
 
 def main() -> None:
