@@ -5,13 +5,13 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from headtorch.core.errors import ClusterError
-from headtorch.core.scale.job import Job
+from headtorch.core.scale.job import AnyTold, Job, Noted
 
 REACH_SECONDS = 5.0  # for an address to take a connection
 LOST_SECONDS = 20  # without the head node, until the cluster counts as gone
@@ -29,8 +29,8 @@ _OWN = {  # of a cluster of our own: patience on a machine that has other work, 
 
 
 @contextmanager
-def cluster(job: Job) -> Iterator[Any]:
-    """The module ray, connected; raises ClusterError where there is no cluster to be had."""
+def cluster(job: Job, say: Callable[[AnyTold], None] = lambda said: None) -> Iterator[Any]:
+    """The module ray, connected, after it was said to what; raises ClusterError where there is no cluster to be had."""
     os.environ.update(_SETTINGS | _OWN if job.address in ("auto", "local") else _SETTINGS)
     address = job.address
     if address == "auto" and os.environ.get("RAY_ADDRESS") not in (None, "", "auto", "local"):
@@ -43,8 +43,9 @@ def cluster(job: Job) -> Iterator[Any]:
         import ray
     except ImportError as error:
         raise ClusterError(f"Ray cannot be imported here ({error}); install headtorch[ray] again.") from error
-    _connect(ray, address, job)
+    own = _connect(ray, address, job)
     try:
+        say(Noted(text=which(ray, own)))
         yield ray
     finally:
         ray.shutdown()
@@ -67,11 +68,29 @@ def check_address(address: str) -> None:
         ) from None
 
 
-def _connect(ray: Any, address: str, job: Job) -> None:
-    if address == "local" or (address == "auto" and not _joined(ray)):
+def which(ray: Any, own: bool) -> str:
+    """What was connected to, in a sentence."""
+    machines = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    cpus, gpus = (sum(int(machine.get(kind, 0)) for machine in machines) for kind in ("CPU", "GPU"))
+    holds = f"{counted(cpus, 'CPU')}, {counted(gpus, 'GPU')}"
+    if own:
+        return f"Scanning on a Ray cluster of this machine alone, started for this scan: {holds}."
+    address = ray.get_runtime_context().gcs_address
+    return f"Scanning on the Ray cluster at {address}: {counted(len(machines), 'machine')}, {holds}."
+
+
+def counted(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
+
+
+def _connect(ray: Any, address: str, job: Job) -> bool:
+    """Whether the cluster is our own."""
+    own = address == "local" or (address == "auto" and not _joined(ray))
+    if own:
         _start(ray, job)
     elif address != "auto":
         _join(ray, address)
+    return own
 
 
 def _joined(ray: Any) -> bool:
@@ -118,11 +137,11 @@ def _choose_token(own: bool) -> None:
     Without it, Ray would write one into the user's home.
     """
     at_hand = os.environ.get("RAY_AUTH_TOKEN") or os.environ.get("RAY_AUTH_TOKEN_PATH")
-    if at_hand or (Path.home() / ".ray" / "auth_token").is_file():
-        if not own:
-            os.environ.setdefault("RAY_AUTH_MODE", "token")
-    elif own:
+    found = bool(at_hand) or (Path.home() / ".ray" / "auth_token").is_file()
+    if own and not found:
         os.environ["RAY_AUTH_TOKEN"] = secrets.token_hex(32)
+    if own or found:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")  # else Ray before 2.59 lets anybody in
 
 
 def room(ray: Any, job: Job) -> tuple[int, int]:

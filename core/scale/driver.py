@@ -76,7 +76,7 @@ def make_index(job: Job, stop: threading.Event, say: Callable[[AnyTold], None]) 
     with storage_errors(folder):
         shards.open()
     try:
-        with cluster(job) as ray:
+        with cluster(job, say) as ray:
             whole = Run(ray, job, opened(job), token=token, say=say, stopped=stop.is_set).index()
             whole.save(folder)
     finally:

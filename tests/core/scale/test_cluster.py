@@ -123,7 +123,7 @@ def headtorch(*args: str, environment: dict[str, str], **where: str) -> subproce
 SCAN = ("scan", "--layers", "2", "--docs", "6", "--top-k", "8", "--context", "128", "--device", "cpu", "--json")
 
 
-def test_the_command_line_scans_on_a_cluster_and_prints_nothing_of_ray(
+def test_the_command_line_scans_on_a_cluster_says_on_which_and_prints_nothing_of_ray(
     question: Any, cluster: Any, tmp_path: Path, assert_same: Any
 ) -> None:
     shutil.copytree(question.cache / "corpora", tmp_path / "corpora")
@@ -131,7 +131,7 @@ def test_the_command_line_scans_on_a_cluster_and_prints_nothing_of_ray(
     with headtorch(*asked, environment=cluster.environment, HEADTORCH_CACHE=str(tmp_path)) as process:
         out, err = process.communicate(timeout=240)
     assert process.returncode == 0, err
-    assert err == ""
+    assert err == f"Scanning on the Ray cluster at {cluster.address}: 1 machine, 2 CPUs, 0 GPUs.\n"
     assert json.loads(out)["key"] == question.whole.key
     [made] = (tmp_path / "index").iterdir()  # the index, and no shards
     assert_same(ActivationIndex.load(made), question.whole)
@@ -182,7 +182,7 @@ def test_without_its_head_node_a_scan_ends_in_words_and_goes_on_elsewhere(
         kill(head)
         _, err = process.communicate(timeout=200)
     assert process.returncode == 2, err
-    assert err.count("\n") == 1 and "cluster is gone" in err and "go on" in err
+    assert err.count("\n") == 2 and "cluster is gone" in err and "go on" in err
     kept = next(iter(tmp_path.glob("index/*/*.safetensors")))
     shard = ActivationIndex.load(kept)
     replace(shard, count=shard.count + 1000).save(kept.parent)  # as it would not be found if it were made again

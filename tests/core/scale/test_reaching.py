@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import io
 import os
+import secrets
 import signal
 import socket
 import sys
@@ -20,7 +21,7 @@ import pytest
 from headtorch.core.engine.profiling import Profile
 from headtorch.core.errors import ClusterError, InputError, Interrupted, ModelError
 from headtorch.core.scale import driver, scanning
-from headtorch.core.scale.cluster import check_address, room
+from headtorch.core.scale.cluster import _choose_token, check_address, room, which
 from headtorch.core.scale.job import Connected, Finished, Noted, Refused, Scanned, line_of
 from headtorch.core.scale.scanning import cluster_from_environment, drive, scan_on_cluster
 from headtorch.core.settings import ClusterAccess
@@ -211,6 +212,42 @@ def test_cpus_are_shared_out_so_that_every_worker_finds_room(
     machines: Any, asked: Any, expected: Any, question: Any, tmp_path: Path
 ) -> None:
     assert room(ray_with(*machines), question.job(tmp_path, **asked)) == expected
+
+
+def test_it_is_said_which_cluster_is_used() -> None:
+    ray = ray_with({"CPU": 16, "GPU": 8}, {"CPU": 16, "GPU": 8})
+    ray.get_runtime_context = lambda: SimpleNamespace(gcs_address="10.0.0.7:6379")
+    said = which(ray, own=False)
+    assert "10.0.0.7:6379" in said and "2 machines, 32 CPUs, 16 GPUs" in said
+    said = which(ray_with({"CPU": 2}), own=True)
+    assert "started for this scan" in said and "2 CPUs, 0 GPUs" in said
+
+
+@pytest.mark.parametrize(
+    ("own", "there", "mode", "token"),
+    [
+        (True, {}, "token", "made"),
+        (True, {"RAY_AUTH_TOKEN": "mine"}, "token", "mine"),
+        (True, {"RAY_AUTH_MODE": "disabled"}, "disabled", "made"),
+        (False, {"RAY_AUTH_TOKEN": "mine"}, "token", "mine"),
+        (False, {}, None, None),
+    ],
+)
+def test_a_cluster_of_our_own_has_a_token_and_others_theirs(
+    own: bool,
+    there: dict[str, str],
+    mode: str | None,
+    token: str | None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    environment = {"HOME": str(tmp_path)} | there
+    monkeypatch.setattr(os, "environ", environment)
+    monkeypatch.setattr(secrets, "token_hex", lambda length: "made")
+    _choose_token(own=own)
+    assert environment.get("RAY_AUTH_MODE") == mode
+    assert environment.get("RAY_AUTH_TOKEN") == token
+    assert not any(tmp_path.iterdir())
 
 
 def test_gpus_of_the_cluster_and_of_this_machine_must_agree(question: Any, tmp_path: Path) -> None:
