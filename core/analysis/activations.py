@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from headtorch.core.analysis.batching import length_batches, pad_rows
+from headtorch.core.analysis.batching import length_batches, pad_rows, pass_tokens
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import Watch
-
-BATCH_TOKENS = 4096
 
 
 def activations(
@@ -17,7 +15,7 @@ def activations(
 ) -> list[list[float]]:
     """The neuron's activation on every token of every row."""
     found: list[list[float]] = [[] for _ in rows]
-    for batch in length_batches([len(row) for row in rows], BATCH_TOKENS):
+    for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
         watch.checkpoint()
         chosen = [rows[i] for i in batch]
         padded = pad_rows(chosen, max(map(len, chosen)), model.device)

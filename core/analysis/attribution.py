@@ -15,14 +15,12 @@ import numpy as np
 from jaxtyping import Float
 from numpy.typing import NDArray
 
-from headtorch.core.analysis.batching import length_batches
+from headtorch.core.analysis.batching import length_batches, trace_tokens
 from headtorch.core.analysis.decomposition import Parts, neuron_chunks, parts_of, read_weights, select
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import NeuronId
 from headtorch.core.watch import SILENT, Watch
 
-TOKENS_AT_ONCE = {"cpu": 512}  # padded, of one trace: a fraction of a second of work between two checkpoints
-TOKENS_ON_GPU = 8192
 ROWS_AT_ONCE = 128  # distinct rows of one trace, which holds megabytes a row of a large model
 PROMPTS_AT_ONCE = 512
 
@@ -128,7 +126,7 @@ def attribute(
     done = 0
     for layer in sorted({neuron.layer for neuron in neurons}):
         wanted = [i for i, neuron in enumerate(neurons) if neuron.layer == layer]
-        for prompts in _prompt_chunks(rows, wanted, TOKENS_AT_ONCE.get(model.device.type, TOKENS_ON_GPU)):
+        for prompts in _prompt_chunks(rows, wanted, trace_tokens(model.device)):
             watch.checkpoint()
             _fill(model, found, rows, neurons, prompts)
             done += len(prompts)

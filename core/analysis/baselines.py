@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from headtorch.core.analysis.attribution import half_rule
+from headtorch.core.analysis.batching import length_batches, trace_tokens
 from headtorch.core.analysis.decomposition import neuron_chunks, parts_of, read_weights
 from headtorch.core.model.language_model import LanguageModel, Trace
 from headtorch.core.records import NeuronId
@@ -116,8 +117,11 @@ def baselines(
     traced = trace or partial(model.trace, sources=False)
     found = _empty(model, neurons, len(rows))
     layers = sorted({neuron.layer for neuron in neurons})
-    order = sorted(range(len(rows)), key=lambda i: len(rows[i]))
-    batches = [order[start : start + ROWS_AT_ONCE] for start in range(0, len(order), ROWS_AT_ONCE)]
+    batches = [
+        some[start : start + ROWS_AT_ONCE].tolist()
+        for some in length_batches([len(row) for row in rows], trace_tokens(model.device))
+        for start in range(0, len(some), ROWS_AT_ONCE)
+    ]
     done = 0
     for layer in layers:
         chunks = list(_chunks(model, layer, sorted({neuron.index for neuron in neurons if neuron.layer == layer})))

@@ -17,6 +17,17 @@ from headtorch.core.errors import DeviceError
 Result = TypeVar("Result")
 
 _ANY = 1 << 30  # tokens: as long as it comes
+_CPU_PASS, _CPU_TRACE, _ELSEWHERE = 2048, 512, 8192  # tokens
+
+
+def pass_tokens(device: torch.device) -> int:
+    """Padded tokens of one forward pass; on a CPU a fraction of a second of work between two checkpoints."""
+    return _CPU_PASS if device.type == "cpu" else _ELSEWHERE
+
+
+def trace_tokens(device: torch.device) -> int:
+    """The same for a trace, whose attention is not fused."""
+    return _CPU_TRACE if device.type == "cpu" else _ELSEWHERE
 
 
 def pad_rows(rows: Sequence[Sequence[int] | Int32s], length: int, device: torch.device) -> Int[Tensor, "row position"]:

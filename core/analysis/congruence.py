@@ -24,7 +24,7 @@ HEAVY_TAIL = 1.0  # excess kurtosis of c(n, ·) from which a neuron is of the pr
 ENTROPY_SHARE = 0.05  # entropy kind: norm among the largest, sd(c)/norm among the smallest share of its layer,
 ENTROPY_MOST = 0.5  # and largest |c|/norm in this lower share of it: a neuron for one token has a small sd(c) too
 GLITCH_DEVIATIONS = 6.0  # robust deviations of log ‖u_t‖ from which a token counts as an outlier
-_CHUNK_ENTRIES = 1 << 24  # entries of c held at a time
+_CHUNK_ENTRIES = 1 << 23  # entries of c held at a time
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,9 @@ class Unembedding:
         return np.asarray((off > GLITCH_DEVIATIONS * 1.4826 * off.median().clamp_min(1e-6)).cpu())
 
 
-def layer_congruence(model: LanguageModel, unembedding: Unembedding, layer: int, k: int = 8) -> LayerCongruence:
+def layer_congruence(
+    model: LanguageModel, unembedding: Unembedding, layer: int, k: int = 8, *, watch: Watch = SILENT
+) -> LayerCongruence:
     """One pass over the vocabulary in chunks: moments, top and bottom tokens of every neuron of the layer."""
     weights = output_weights(model, layer)  # neuron d_model
     n = weights.shape[0]
@@ -94,10 +96,13 @@ def layer_congruence(model: LanguageModel, unembedding: Unembedding, layer: int,
     top_tokens = torch.zeros(n, 0, dtype=torch.long, device=weights.device)
     bottom, bottom_tokens = top, top_tokens
     for start, columns in unembedding.chunks(max(1, _CHUNK_ENTRIES // n)):
+        watch.checkpoint()
         c = weights @ columns  # neuron chunk
         wide = c.double()
+        product = wide
         for power in range(4):
-            powers[power] += wide.pow(power + 1).sum(1)
+            product = product * wide if power else wide
+            powers[power] += product.sum(1)
         ids = torch.arange(start, start + c.shape[1], device=c.device).expand(n, -1)
         top, top_tokens = _best(torch.cat([top, c], 1), torch.cat([top_tokens, ids], 1), k, largest=True)
         bottom, bottom_tokens = _best(torch.cat([bottom, c], 1), torch.cat([bottom_tokens, ids], 1), k, largest=False)
@@ -165,7 +170,7 @@ def best_token_neurons(
         watch.checkpoint()
         of_layer = [
             row
-            for row in _layer_rows(model, unembedding, layer, glitch)
+            for row in _layer_rows(model, unembedding, layer, glitch, watch=watch)
             if row.neuron not in rejected
             and row.token_id not in refused
             and (not words_only or is_spaced_word(row.token))
@@ -194,7 +199,7 @@ def token_neurons(
     found: list[NextTokenNeuron] = []
     for done, layer in enumerate(layers):
         watch.checkpoint()
-        summary = layer_congruence(model, unembedding, layer)
+        summary = layer_congruence(model, unembedding, layer, watch=watch)
         kinds = summary.kinds()
         c = output_weights(model, layer) @ column  # neuron
         z = c / summary.deviation
@@ -229,6 +234,7 @@ def random_neurons(
     *,
     seed: int = 0,
     exclude: Sequence[NeuronId] = (),
+    watch: Watch = SILENT,
 ) -> list[NextTokenNeuron]:
     """The random baseline: `count` neurons of the layers, none of `exclude`, each with its best token."""
     unembedding = Unembedding(model)
@@ -241,7 +247,7 @@ def random_neurons(
     rows: list[NextTokenNeuron] = []
     for layer in sorted({neuron.layer for neuron in chosen}):
         wanted = [neuron.index for neuron in chosen if neuron.layer == layer]
-        rows += _layer_rows(model, unembedding, layer, glitch, neurons=wanted, random=True)
+        rows += _layer_rows(model, unembedding, layer, glitch, neurons=wanted, random=True, watch=watch)
     return rows
 
 
@@ -265,9 +271,10 @@ def _layer_rows(
     *,
     neurons: Sequence[int] | None = None,
     random: bool = False,
+    watch: Watch = SILENT,
 ) -> list[NextTokenNeuron]:
     """Each neuron with its best token; for gated MLPs the stronger of its two signs."""
-    summary = layer_congruence(model, unembedding, layer, k=1)
+    summary = layer_congruence(model, unembedding, layer, k=1, watch=watch)
     kinds = summary.kinds()
     chosen = range(model.facts.d_mlp) if neurons is None else neurons
     high = (summary.top[:, 0] / summary.deviation).tolist()

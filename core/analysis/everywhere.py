@@ -16,10 +16,10 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from headtorch.core.analysis.batching import pad_rows
+from headtorch.core.analysis.batching import pad_rows, pass_tokens
 from headtorch.core.analysis.edits import Edit, Means, edited
 from headtorch.core.analysis.ends import summary, watched
-from headtorch.core.analysis.replay import PASS_TOKENS, skipped
+from headtorch.core.analysis.replay import skipped
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.stand_in import instead
 from headtorch.core.records import NeuronId
@@ -56,7 +56,7 @@ class Everywhere:
         """Every edit on every row."""
         n_rows = len(self._ids)
         found = np.repeat(self._clean[:, None], len(self._edits), axis=1)
-        at_once = max(1, PASS_TOKENS // self._ids.shape[1])
+        at_once = max(1, pass_tokens(self._model.device) // self._ids.shape[1])
         for start in sorted(self._residuals):
             runs = [(e, r) for e, begins in enumerate(self._starts) if begins == start for r in range(n_rows)]
             for first in range(0, len(runs), at_once):

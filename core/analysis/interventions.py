@@ -16,7 +16,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from headtorch.core.analysis.batching import length_batches, pad_rows
+from headtorch.core.analysis.batching import length_batches, pad_rows, pass_tokens
 from headtorch.core.analysis.edits import (
     CLEAN,
     Edit,
@@ -25,7 +25,6 @@ from headtorch.core.analysis.edits import (
 )
 from headtorch.core.analysis.ends import CACHE_BYTES, Ends, StandIns, row_bytes
 from headtorch.core.analysis.everywhere import Everywhere
-from headtorch.core.analysis.replay import PASS_TOKENS
 from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
@@ -44,8 +43,6 @@ __all__ = [
     "measure",
     "readouts",
 ]
-
-BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -124,7 +121,8 @@ def measure(
     facts = model.facts
     z = torch.zeros(facts.n_layers, facts.n_heads, facts.d_head, device=model.device)
     found = np.zeros((6, len(edits), len(rows), by.donors))
-    batches = _equal_lengths(model, rows) if where == "last" else length_batches(list(map(len, rows)), PASS_TOKENS)
+    tokens = pass_tokens(model.device)
+    batches = _equal_lengths(model, rows) if where == "last" else length_batches(list(map(len, rows)), tokens)
     done = 0
     for batch in batches:
         watch.checkpoint()
@@ -147,7 +145,7 @@ def _equal_lengths(model: LanguageModel, rows: Sequence[Sequence[int]]) -> Itera
     for i, row in enumerate(rows):
         by_length.setdefault(len(row), []).append(i)
     for length, same in sorted(by_length.items()):
-        size = max(1, min(BATCH_TOKENS // length, CACHE_BYTES // row_bytes(model, length)))
+        size = max(1, min(pass_tokens(model.device) // length, CACHE_BYTES // row_bytes(model, length)))
         for start in range(0, len(same), size):
             yield same[start : start + size]
 
@@ -168,7 +166,7 @@ def mean_head_outputs(model: LanguageModel, rows: Sequence[Sequence[int]], *, wa
         total[layer] += z[torch.arange(len(last)), last].double().sum(0)
 
     done = 0
-    for batch in length_batches(list(map(len, rows)), BATCH_TOKENS):
+    for batch in length_batches(list(map(len, rows)), pass_tokens(model.device)):
         watch.checkpoint()
         some = [rows[i] for i in batch]
         last = torch.tensor([len(row) - 1 for row in some], device=model.device)

@@ -18,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headtorch.core.analysis.attribution import attribute
+from headtorch.core.analysis.batching import trace_tokens
 from headtorch.core.analysis.decomposition import read_weights
 from headtorch.core.errors import AddressError, ModelError
 from headtorch.core.model.language_model import LanguageModel, Trace
@@ -126,12 +127,13 @@ def _sources_in(
 
 
 def _row_chunks(model: LanguageModel, rows: Sequence[Sequence[int]], prompts: Sequence[int]) -> Iterator[list[int]]:
-    """`prompts` by length, cut so that the patterns and values of one trace stay within TRACE_BYTES."""
+    """`prompts` by length, cut to the tokens of a trace; its patterns and values stay within TRACE_BYTES."""
     facts = model.facts
     per_token = 4 * facts.n_layers * facts.n_heads * (facts.d_head + 1)
     chunk: list[int] = []
+    tokens = min(TRACE_BYTES // per_token, trace_tokens(model.device))
     for i in sorted(prompts, key=lambda i: len(rows[i])):
-        if chunk and (len(chunk) + 1) * len(rows[i]) * per_token > TRACE_BYTES:
+        if chunk and (len(chunk) + 1) * len(rows[i]) > tokens:
             yield chunk
             chunk = []
         chunk.append(i)

@@ -23,7 +23,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from headtorch.core.analysis.batching import length_batches, pad_rows
+from headtorch.core.analysis.batching import length_batches, pad_rows, pass_tokens
 from headtorch.core.analysis.interventions import mean_head_outputs
 from headtorch.core.causes import Replacement, Where
 from headtorch.core.errors import InputError
@@ -33,7 +33,6 @@ from headtorch.core.watch import SILENT, Watch
 
 N_DONORS = 4
 POOL_ROWS = 128  # donors are drawn from so many rows
-BATCH_TOKENS = 8192
 
 
 @dataclass(frozen=True)
@@ -121,7 +120,7 @@ def last_head_outputs(
     facts = model.facts
     found = torch.zeros(len(rows), facts.n_layers, facts.n_heads, facts.d_head, device=model.device)
     done = 0
-    for batch in length_batches([len(row) for row in rows], BATCH_TOKENS):
+    for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
         watch.checkpoint()
         chosen = [rows[i] for i in batch]
         ids = pad_rows(chosen, max(map(len, chosen)), model.device)

@@ -20,13 +20,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from headtorch.core.analysis.batching import pass_tokens
 from headtorch.core.causes import Where
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
 from headtorch.core.model.stand_in import instead
 
 CACHE_BYTES = 256 * 2**20  # of keys and values of all replacements of one pass
-PASS_TOKENS = 2048  # a fraction of a second of work between two checkpoints
 
 
 class _Enough(Exception):
@@ -71,7 +71,7 @@ class Replay:
         facts = self._model.facts
         per_token = 2 * facts.n_kv_heads * facts.d_head * self._model.hf.dtype.itemsize
         held = per_token * self._length * (self._layer - layer + 1)
-        return max(1, min(PASS_TOKENS // self._ids.shape[1], CACHE_BYTES // held))
+        return max(1, min(pass_tokens(self._model.device) // self._ids.shape[1], CACHE_BYTES // held))
 
     @torch.no_grad()
     def replaced(

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from headtorch.core.analysis.ablation import ablate_neuron
-from headtorch.core.analysis.batching import length_batches, pad_rows
+from headtorch.core.analysis.batching import length_batches, pad_rows, pass_tokens
 from headtorch.core.analysis.congruence import Unembedding, output_weights
 from headtorch.core.analysis.index import ActivationIndex
 from headtorch.core.analysis.ranking import Ranking
@@ -26,7 +26,6 @@ TOP = 60  # strongest places, both halves together, looked at for what follows
 PROBED = 20  # of them, the places where logit and ablation are measured
 OCCURRENCES = 64  # places before the token, and as many random ones, for the AUROC
 MIN_SHARE, MIN_LIFT = 0.5, 20.0  # from which a neuron counts as valid
-_BATCH_TOKENS = 2048  # a fraction of a second of work between two checkpoints
 
 Rows = list[list[int]]
 
@@ -175,7 +174,7 @@ def context_row(corpus: TokenizedCorpus, document: int, position: int) -> list[i
 def end_activations(model: LanguageModel, rows: Rows, layer: int, watch: Watch = SILENT) -> NDArray[np.float32]:
     """Activations of every neuron of the layer at the last position of each row, [row, neuron]."""
     found = np.zeros((len(rows), model.facts.d_mlp), dtype=np.float32)
-    for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
+    for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
         watch.checkpoint()
         chosen = [rows[i] for i in batch]
         padded = pad_rows(chosen, max(map(len, chosen)), model.device)
@@ -196,7 +195,7 @@ def final_scales(model: LanguageModel, rows: Rows, watch: Watch = SILENT) -> NDA
 
     handle = model.final_norm.register_forward_pre_hook(keep)
     try:
-        for batch in length_batches([len(row) for row in rows], _BATCH_TOKENS):
+        for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
             watch.checkpoint()
             chosen = [rows[i] for i in batch]
             ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)

@@ -80,7 +80,12 @@ def discover(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         chosen = [row for row in best if row.neuron in wanted] if wanted else best[: settings.neurons_limit]
         found.update((row.neuron, row) for row in chosen if row.neuron not in found)
     drawn = random_neurons(
-        model, workspace.layers, settings.random_neurons, seed=settings.seed, exclude=[*found, *rejected]
+        model,
+        workspace.layers,
+        settings.random_neurons,
+        seed=settings.seed,
+        exclude=[*found, *rejected],
+        watch=workspace.watch,
     )
     if not found:
         raise InputError("No neuron is left: the reject list or the preset's filter takes them all; widen --layers.")

@@ -188,7 +188,7 @@ def test_small_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     rows = rows_of(model)
     whole = {where: ablate_heads(model, rows, NEURON, TOKEN, HEADS, where=where) for where in WHERE}
     monkeypatch.setattr("headtorch.core.analysis.ends.CACHE_BYTES", 1)  # one edit at a time
-    monkeypatch.setattr("headtorch.core.analysis.interventions.BATCH_TOKENS", 1)
+    monkeypatch.setattr("headtorch.core.analysis.interventions.pass_tokens", lambda device: 1)
     for where in WHERE:
         for one, other in zip(ablate_heads(model, rows, NEURON, TOKEN, HEADS, where=where), whole[where], strict=True):
             np.testing.assert_allclose(one.delta_log_p, other.delta_log_p, atol=5e-5)

@@ -106,7 +106,7 @@ def test_a_prompt_has_the_same_effects_alone_and_among_others(family: str, where
 def test_passes_of_a_few_replacements_at_a_time_give_the_same_effects(monkeypatch: pytest.MonkeyPatch) -> None:
     rows, neurons = asked("gpt2")
     found = [effects(model_of("gpt2"), rows, neurons, made("gpt2", "resample"))]
-    monkeypatch.setattr("headtorch.core.analysis.replay.PASS_TOKENS", 5)
+    monkeypatch.setattr("headtorch.core.analysis.replay.pass_tokens", lambda device: 5)
     found.append(effects(model_of("gpt2"), rows, neurons, made("gpt2", "resample")))
     np.testing.assert_allclose(found[0].activation, found[1].activation, atol=2e-5)
 
