@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headtorch.core.analysis.setup import N_BINS, N_PLACES
 from headtorch.core.scale.tree import MergeTree, Node
 
 
@@ -96,10 +95,3 @@ def simulate(costs: Costs, plan: Plan, seed: int = 0) -> Outcome:
             pair = tree.add(pair.node, max(both, ready) + merging)
     assert tree.root is not None
     return Outcome(tree.root + plan.index_bytes * costs.save, scanned, deaths)
-
-
-def index_bytes(neurons: int, top_k: int, *, gated: bool = False, reduced: bool = False) -> int:
-    """Of a partial index, without the table of windows. `reduced`: precision, with twice as many places."""
-    ranked = (1 + gated) * top_k * (1 + reduced) * (8 + 4)
-    sampled = N_BINS * (8 + N_PLACES * (8 + 8 + 4)) + 2 * 8
-    return neurons * (2 * (ranked + sampled) + 2 * 8)

@@ -25,11 +25,12 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks.cluster_model import Costs, Plan, index_bytes, simulate
+from benchmarks.cluster_model import Costs, Plan, simulate
 from benchmarks.table import Row, main, not_measured
 from benchmarks.timing import seconds
 from headtorch.core.analysis.batching import plan_blocks
 from headtorch.core.analysis.index import ActivationIndex, merge
+from headtorch.core.analysis.index_size import index_bytes
 from headtorch.core.analysis.places import WindowTable
 from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.setup import block_size
@@ -234,9 +235,8 @@ def the_pile(costs: Costs) -> list[Row]:
         ("100 GPUs, one dies every 15 minutes", 5, 100, {"mean_life": 100 * 900.0}),
         ("100 GPUs, one in ten at half speed", 5, 100, {"slow_share": 0.1, "slow_factor": 2.0}),
     ):
-        plan = Plan(
-            PILE, PILE / 1023, 1024, workers, index_bytes(layers * 5120, 128, reduced=True), 40 * 32_768.0, **other
-        )
+        index = index_bytes(layers * 5120, gated=False, top_k=128, reduced=True)
+        plan = Plan(PILE, PILE / 1023, 1024, workers, index, 40 * 32_768.0, **other)
         runs = [simulate(gpu, plan, seed) for seed in range(5)]
         hours = float(np.median([run.total for run in runs])) / 3600
         share = float(np.median([run.efficiency(gpu, plan) for run in runs]))

@@ -12,6 +12,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from headtorch.core.analysis.index import ActivationIndex
+from headtorch.core.analysis.index_size import N_BINS, N_PLACES
 from headtorch.core.analysis.observation import PILOT_WINDOWS, SAMPLED_SHARE, ActivationModel
 from headtorch.core.analysis.places import HALVES, Float64s, Int64s, WindowedCorpus, WindowTable
 from headtorch.core.analysis.running import EMPTY_HASH, EMPTY_KEY
@@ -19,8 +20,6 @@ from headtorch.core.errors import AddressError
 from headtorch.core.records import ModelFacts
 
 FORMAT = 2  # of the index file; part of the key
-N_BINS = 10
-N_PLACES = 8  # kept per bin, neuron and half
 N_RANDOM = 256  # random positions per half
 
 _CPU_TOKENS = 2048  # a block whose activations stay in the cache

@@ -9,6 +9,7 @@ from pathlib import Path
 from headtorch.core.analysis.baselines import Baselines, KeptTraces, baselines
 from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
+from headtorch.core.analysis.index_size import index_bytes
 from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.ranking import Ranking
 from headtorch.core.analysis.replacements import Replacements, replacements
@@ -91,6 +92,7 @@ class Workspace:
     def index(self) -> ActivationIndex:
         """The activation index of the layers: loaded, resumed or built."""
         with self.watch.stage("scan"):
+            self._preview_index()
             if self.cluster is not None:
                 return scan_on_cluster(
                     self.model,
@@ -112,6 +114,18 @@ class Workspace:
                 watch=self.watch,
                 on_best=self.on_best,
             )
+
+    def _preview_index(self) -> None:
+        """Say how large the index will be, where there is nothing of it yet."""
+        settings, facts = self.settings, self.model.facts
+        if self._index_file.exists():
+            return
+        neurons = facts.d_mlp * len(set(self.layers))
+        size = index_bytes(neurons, gated=facts.gated, top_k=settings.top_k, reduced=facts.dtype != "float32")
+        self.watch.note(
+            f"Indexing {neurons:,} neurons over {self.corpus.n_tokens:,} tokens: "
+            f"{size / 1e6:,.0f} MB in memory and on the disk."
+        )
 
     def check_question(self) -> None:
         """Look up what the settings ask for, before there is a study of it; the corpus is found, not yet read.
@@ -136,9 +150,14 @@ class Workspace:
         files = index_folder().glob("index-*.safetensors")
         if not any(could_hold(path, layers, neurons, self.settings.top_k) for path in files):
             return None  # without opening the corpus
-        key = index_key(self.model, self.corpus, layers, top_k=self.settings.top_k, seed=self.settings.seed)
-        path = index_folder() / index_file_name(key, range(len(self.corpus.windows)))
+        path = self._index_file
         return self.index if path.exists() and ActivationIndex.load(path).blocks_left == 0 else None
+
+    @property
+    def _index_file(self) -> Path:
+        layers = tuple(sorted(set(self.layers)))
+        key = index_key(self.model, self.corpus, layers, top_k=self.settings.top_k, seed=self.settings.seed)
+        return index_folder() / index_file_name(key, range(len(self.corpus.windows)))
 
     def neurons(self, addresses: Sequence[str]) -> list[NeuronId]:
         """The neurons at these addresses; raises AddressError for one that the model or the index does not have."""

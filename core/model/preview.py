@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headtorch.core.errors import ModelError
+from headtorch.core.model.layouts import LAYOUTS
 from headtorch.core.records import Record
 
 BYTES = {"float32": 4, "float16": 2, "bfloat16": 2, "float64": 8}
@@ -39,6 +40,11 @@ class ModelPreview(Record, frozen=True, kw_only=True):
     def memory(self, cpu: bool) -> int:
         """Bytes the weights take once loaded: float32 on the CPU, as they are stored on a GPU."""
         return self.parameters * 4 if cpu else self.weight_bytes
+
+    @property
+    def gated(self) -> bool:
+        """Whether its neurons have a gate."""
+        return LAYOUTS[self.family].gated
 
     def flops_per_token(self, layers: int | None = None) -> float:
         """Multiplications and additions of a forward pass through the first `layers` layers, attention scores aside."""

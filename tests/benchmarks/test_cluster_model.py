@@ -7,9 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from benchmarks.cluster_model import Costs, Plan, index_bytes, simulate
-from headtorch.core.analysis.index import ActivationIndex
-from headtorch.core.analysis.scan import scan
+from benchmarks.cluster_model import Costs, Plan, simulate
 
 COSTS = Costs(start=5.0, load=2.0, process=0.0, token=0.1, shard=1.0, window=0.0, merge=0.25, save=0.5)
 PLAN = Plan(tokens=80, windows=10, shards=8, workers=2, index_bytes=4.0)
@@ -32,15 +30,3 @@ def test_deaths_cost_time_and_no_shard() -> None:
     runs = [simulate(COSTS, replace(PLAN, mean_life=20.0), seed) for seed in range(20)]
     assert all(run.total >= healthy.total for run in runs)
     assert np.mean([run.deaths for run in runs]) > 0.5
-
-
-def test_the_size_of_an_index_is_that_of_its_arrays() -> None:
-    from fake_model import FakeCorpus, FakeModel
-
-    for gated in (False, True):
-        index: ActivationIndex = scan(FakeModel(gated=gated, d_mlp=50), FakeCorpus([100, 50, 70]), [0, 1], top_k=16)
-        own = [
-            v for name, v in vars(index).items() if isinstance(v, np.ndarray) and len(v.shape) and "random" not in name
-        ]
-        held = sum(array.nbytes for array in own) - index.window_document.nbytes - index.window_start.nbytes
-        assert index_bytes(100, 16, gated=gated) == held - index.count.nbytes

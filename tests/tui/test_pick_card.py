@@ -26,7 +26,7 @@ def test_the_card_says_what_the_model_is_and_what_it_takes() -> None:
     async def steps(app: PickApp, pilot: Pilot[None]) -> None:
         text = screen_text(app)
         assert "4 layers × 8 heads × 2,048 neurons" in text
-        assert "layers 2–3  4,096 neurons looked at" in text
+        assert "layers 2–3  4,096 neurons, indexed in 39 MB" in text
         assert "a rough guess: this model was not scanned here before" in text
         assert "70 GB of 80 GB free on cuda:0 (H100)" in text
         await pilot.press("tab", "tab", "tab", "right", "right")
@@ -34,7 +34,7 @@ def test_the_card_says_what_the_model_is_and_what_it_takes() -> None:
         await pilot.pause()
         text = screen_text(app)
         assert "10 GB of 25 GB free on cuda:0" not in text
-        assert "layer 0  2,048 neurons looked at" in text
+        assert "layer 0  2,048 neurons, indexed in 20 MB" in text
 
     play(steps)
 

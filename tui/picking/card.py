@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from rich.text import Text
 
+from headtorch.core.analysis.index_size import index_bytes
 from headtorch.core.errors import AddressError, HeadtorchError
 from headtorch.core.model.preview import ModelPreview
+from headtorch.core.settings import Settings
 from headtorch.core.text import visible
 from headtorch.tui.palette import Palette
 from headtorch.tui.picking.estimate import Estimate
@@ -13,6 +15,7 @@ from headtorch.tui.picking.lists import size
 from headtorch.tui.picking.machine import Device
 
 OVERHEAD = 700e6  # bytes that libraries, the unembedding and a batch take beside the weights
+INDICES = 3  # the one under way, and copies of it while it is brought up to date and saved
 
 
 def card(
@@ -27,9 +30,10 @@ def card(
         return Text("Not on this machine: it is downloaded when the study starts.", palette.style("quiet"))
     if isinstance(preview, HeadtorchError):
         return Text(f"✗ {visible(str(preview))}", palette.style("warning"))
-    lines = [_model(palette, preview), _layers(palette, preview, layers)]
+    index = _index_bytes(preview, layers, device)
+    lines = [_model(palette, preview), _layers(palette, preview, layers, index)]
     if device is not None:
-        lines.append(_memory(palette, preview, device))
+        lines.append(_memory(palette, preview, device, index))
     if estimate is not None:
         lines.append(_scan(palette, estimate))
     return Text("\n").join(lines)
@@ -48,16 +52,25 @@ def _model(palette: Palette, preview: ModelPreview) -> Text:
     return _line(palette, "model", shape, f"{visible(preview.family)}, {millions(preview.parameters)} parameters")
 
 
-def _layers(palette: Palette, preview: ModelPreview, layers: list[int] | AddressError) -> Text:
+def _index_bytes(preview: ModelPreview, layers: list[int] | AddressError, device: Device | None) -> int:
+    """Of the activation index that a scan makes."""
+    if isinstance(layers, AddressError):
+        return 0
+    reduced = device is not None and not device.is_cpu and preview.stored != "float32"
+    neurons = len(layers) * preview.d_mlp
+    return index_bytes(neurons, gated=preview.gated, top_k=Settings().top_k, reduced=reduced)
+
+
+def _layers(palette: Palette, preview: ModelPreview, layers: list[int] | AddressError, index: int) -> Text:
     if isinstance(layers, AddressError):
         return Text(f"✗ {visible(str(layers))}", palette.style("warning"))
     spans = f"layers {layers[0]}–{layers[-1]}" if len(layers) > 1 else f"layer {layers[0]}"
     named = spans if len(layers) == layers[-1] - layers[0] + 1 else f"{len(layers)} layers"
-    return _line(palette, "studied", named, f"{len(layers) * preview.d_mlp:,} neurons looked at")
+    return _line(palette, "studied", named, f"{len(layers) * preview.d_mlp:,} neurons, indexed in {size(index)}")
 
 
-def _memory(palette: Palette, preview: ModelPreview, device: Device) -> Text:
-    needed = preview.memory(device.is_cpu) + OVERHEAD
+def _memory(palette: Palette, preview: ModelPreview, device: Device, index: int) -> Text:
+    needed = preview.memory(device.is_cpu) + INDICES * index + OVERHEAD
     line = _line(palette, "memory", f"about {size(int(needed))}", "")
     if device.free is None:
         return line.append(f"  on {visible(device.name)}: {visible(device.title)}", palette.style("quiet"))

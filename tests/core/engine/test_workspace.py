@@ -26,6 +26,7 @@ from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study.study import Study
+from headtorch.core.watch import Watch
 
 SILENT = NeuronId(2, 0)  # made so that it never fires
 
@@ -50,6 +51,22 @@ def test_the_index_is_at_hand_once_it_was_built(workspace: Workspace) -> None:
     assert fresh.index.blocks_left == 0
     found = Workspace(workspace.settings, model=workspace.model).index_at_hand()
     assert found is not None and found.key == fresh.index.key
+
+
+def test_the_size_of_an_index_is_said_before_it_is_made_and_not_again(workspace: Workspace) -> None:
+    class Noting(Watch):
+        def __init__(self) -> None:
+            self.said: list[str] = []
+
+        def note(self, text: str) -> None:
+            self.said.append(text)
+
+    watch = Noting()
+    settings = msgspec.structs.replace(workspace.settings, seed=5)
+    for _ in range(2):
+        assert Workspace(settings, model=workspace.model, watch=watch).index.blocks_left == 0
+    neurons = 2 * workspace.model.facts.d_mlp
+    assert len(watch.said) == 1 and watch.said[0].startswith(f"Indexing {neurons} neurons over ")
 
 
 def test_an_index_of_other_layers_or_another_k_does_not_open_the_corpus(
