@@ -1,7 +1,8 @@
-"""The paper's attribution and ablation run by TransformerLens, as the paper's notebooks run them.
+"""The paper's attribution and ablation by TransformerLens, in which the paper's notebooks are written.
 
 `benchmarks.paper_method` writes the procedure for the plain module, which is faster. TransformerLens keeps everything
 that passes through the model, computes attention unfused, and gives the full outputs of all heads at all positions.
+As there, one text is read at a time, and one for each head in ablation.
 """
 
 from __future__ import annotations
@@ -24,7 +25,6 @@ class PaperNotebooks(PaperMethod):
     def __init__(self, paper: PaperMethod) -> None:
         vars(self).update(vars(paper))
         self.bridge = open_bridge(self.hf)
-        self.bridge.set_use_attn_result(True)
         with torch.no_grad():
             constants = [torch.einsum("hd,hdm->hm", *pair) for pair in zip(self.constants, self.w_out, strict=True)]
         self.value_outputs = torch.stack(constants)  # layer head d_model
@@ -32,6 +32,7 @@ class PaperNotebooks(PaperMethod):
     @torch.no_grad()
     def attribution(self, text: Text, neuron: NeuronId) -> Floats:
         """⟨o_h, w_in⟩ at the end of a text, [layer, head], as `PaperMethod.attribution` gives it."""
+        self.bridge.set_use_attn_result(True)
         _, cache = self.bridge.run_with_cache(self._tokens(text))
         n_layers = len(self.w_out)
         heads = cache.stack_head_results(n_layers).float()  # layer · head, text, position, d_model
@@ -53,6 +54,7 @@ class PaperNotebooks(PaperMethod):
         """What `PaperMethod.ablate` gives, for value vectors of 0 at all positions."""
         if not everywhere:
             raise ValueError("The notebooks ablate at all positions.")
+        self.bridge.set_use_attn_result(False)
         seen: list[Tensor] = []
 
         def keep(activations: Tensor, hook: Any) -> None:

@@ -261,7 +261,8 @@ def main() -> None:
     parser.add_argument("--every", type=int, default=EVERY, help="cycles between two counts")
     parser.add_argument("--inside", action="store_true", help="in this process")
     asked = arguments(parser).parse_args()
-    write({"soak": measured(asked.model, asked.cycles, asked.every, asked.inside)}, asked)
+    every = max(1, min(asked.every, asked.cycles // 4))
+    write({"soak": measured(asked.model, asked.cycles, every, asked.inside)}, asked)
 
 
 if __name__ == "__main__":

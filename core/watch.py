@@ -17,8 +17,8 @@ class Watch:
         `total` is 0 where nobody can know it yet.
         """
 
-    def note(self, text: str) -> None:
-        """A sentence that the user should see, beside the progress."""
+    def note(self, text: str, *, minor: bool = False) -> None:
+        """A sentence that the user should see, beside the progress; a minor one where somebody looks on."""
 
     def checkpoint(self) -> None:
         """Return to go on; raise `Interrupted` to stop here with everything kept."""
@@ -30,6 +30,19 @@ class Watch:
     def waiting(self) -> None:
         """As `checkpoint`, while the work waits for somebody else with nothing half done: other work may go first."""
         self.checkpoint()
+
+
+class PartOf(Watch):
+    """For work within other work: asks the outer watch, and tells it no progress."""
+
+    def __init__(self, outer: Watch) -> None:
+        self._outer = outer
+
+    def checkpoint(self) -> None:
+        self._outer.checkpoint()
+
+    def waiting(self) -> None:
+        self._outer.waiting()
 
 
 SILENT = Watch()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import suppress
 from functools import cached_property
 
 import numpy as np
@@ -193,18 +192,19 @@ def final_scales(model: LanguageModel, rows: Rows, watch: Watch = SILENT) -> NDA
         read.append(inputs[0])
         raise _FinalResidualRead
 
-    handle = model.final_norm.register_forward_pre_hook(keep)
-    try:
-        for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
-            watch.checkpoint()
-            chosen = [rows[i] for i in batch]
-            ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)
-            with suppress(_FinalResidualRead):
-                model.logits(pad_rows(chosen, max(map(len, chosen)), model.device))
-            residual = read.pop()[torch.arange(len(chosen)), ends]  # row d_model
-            found[batch] = model.final_scale(residual.float()).double().cpu().numpy()
-    finally:
-        handle.remove()
+    for batch in length_batches([len(row) for row in rows], pass_tokens(model.device)):
+        watch.checkpoint()
+        chosen = [rows[i] for i in batch]
+        ends = torch.tensor([len(row) - 1 for row in chosen], device=model.device)
+        handle = model.final_norm.register_forward_pre_hook(keep)  # not while the watch is asked
+        try:
+            model.logits(pad_rows(chosen, max(map(len, chosen)), model.device))
+        except _FinalResidualRead:
+            pass
+        finally:
+            handle.remove()
+        residual = read.pop()[torch.arange(len(chosen)), ends]  # row d_model
+        found[batch] = model.final_scale(residual.float()).double().cpu().numpy()
     return found
 
 

@@ -12,6 +12,7 @@ from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, HeadAblated, Warned
 from headtorch.core.records import HeadActivity, NeuronId, NextTokenNeuron
 from headtorch.core.study.study import Study
+from headtorch.core.watch import PartOf
 
 ABLATED_HEADS = 3  # of each neuron, those explained best
 ABLATED_PROMPTS = 20  # of each class
@@ -48,6 +49,7 @@ def _ablated(
         [one.head for one in heads],
         replacement="mean",
         means=means,
+        watch=PartOf(workspace.watch),
     )
     for one, change in zip(heads, changes, strict=True):
         active = [one.active[i] for i in chosen]

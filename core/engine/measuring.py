@@ -19,7 +19,7 @@ from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AgreementMeasured, AnyEvent, EffectsMeasured
 from headtorch.core.records import HeadId, NeuronId, Prompt
 from headtorch.core.study.study import Study
-from headtorch.core.watch import Watch
+from headtorch.core.watch import PartOf, Watch
 
 MEASURED_PROMPTS = 12
 REPLACEMENT: Replacement = "resample"
@@ -34,7 +34,7 @@ def measure(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     left = [neuron for neuron in neurons if neuron not in state.effects]
     counts = [len(measured_prompts(state.prompts[neuron])) for neuron in left]
     for n, neuron in enumerate(left):
-        yield measured(study, workspace, neuron, _PartOf(workspace.watch, sum(counts[:n]), sum(counts)))
+        yield measured(study, workspace, neuron, _SomePrompts(workspace.watch, sum(counts[:n]), sum(counts)))
     if neurons:
         yield agreement_over(study, [neuron for neuron in neurons if neuron in state.effects])
 
@@ -55,7 +55,7 @@ def measured(study: Study, workspace: Workspace, neuron: NeuronId, watch: Watch)
     rows = prompt_rows(study, workspace, [state.prompts[neuron][i] for i in chosen])
     by = workspace.stand_ins(REPLACEMENT)
     exact = effects(model, rows, [neuron] * len(rows), by, watch=watch)
-    estimate = gradient_estimate(model, rows, [neuron] * len(rows), by, watch=_PartOf(watch))
+    estimate = gradient_estimate(model, rows, [neuron] * len(rows), by, watch=_SomePrompts(watch))
     means = {
         "activation": exact.activation,
         "pre_activation": exact.pre_activation,
@@ -142,18 +142,13 @@ def _betas(study: Study, neuron: NeuronId) -> NDArray[np.float64]:
     return found
 
 
-class _PartOf(Watch):
+class _SomePrompts(PartOf):
     """Tells the progress of `effects` as part of the whole stage, and that of nothing else."""
 
-    def __init__(self, watch: Watch, before: int = 0, total: int | None = None) -> None:
-        self._watch, self._before, self._total = watch, before, total
+    def __init__(self, outer: Watch, before: int = 0, total: int | None = None) -> None:
+        super().__init__(outer)
+        self._before, self._total = before, total
 
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
         if stage == "effects" and self._total is not None:
-            self._watch.progress(stage, self._before + done, self._total, unit)
-
-    def checkpoint(self) -> None:
-        self._watch.checkpoint()
-
-    def waiting(self) -> None:
-        self._watch.waiting()
+            self._outer.progress(stage, self._before + done, self._total, unit)

@@ -101,8 +101,8 @@ class Profile(Watch):
         else:
             last.done, last.end = done, self._now()
 
-    def note(self, text: str) -> None:
-        self._inner.note(text)
+    def note(self, text: str, *, minor: bool = False) -> None:
+        self._inner.note(text, minor=minor)
 
     def checkpoint(self) -> None:
         self._inner.checkpoint()

@@ -124,7 +124,8 @@ class Workspace:
         size = index_bytes(neurons, gated=facts.gated, top_k=settings.top_k, reduced=facts.dtype != "float32")
         self.watch.note(
             f"Indexing {neurons:,} neurons over {self.corpus.n_tokens:,} tokens: "
-            f"{size / 1e6:,.0f} MB in memory and on the disk."
+            f"{size / 1e6:,.0f} MB in memory and on the disk.",
+            minor=True,
         )
 
     def check_question(self) -> None:

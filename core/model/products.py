@@ -74,6 +74,11 @@ class _ByOneDnn(TorchFunctionMode):
 
 
 def _suits(x: Tensor, weight: Tensor) -> bool:
-    """Not where the weight is a slice of a larger one: for those oneDNN takes hundreds of times as long."""
+    """Not where gradients are wanted, which the operator has not, nor where the weight is a slice of a larger one.
+
+    For slices oneDNN takes hundreds of times as long.
+    """
+    if torch.is_grad_enabled():
+        return False
     whole = weight.is_contiguous() or weight.T.is_contiguous()
     return whole and x.dtype == torch.float32 and x.device.type == "cpu" and x.numel() > 0

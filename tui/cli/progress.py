@@ -29,9 +29,10 @@ class StoppableWatch(Watch):
         if self._stop:
             raise Interrupted(INTERRUPTED)
 
-    def note(self, text: str) -> None:
-        """On standard error, above the bars."""
-        sys.stderr.write(f"{visible(text)}\n")
+    def note(self, text: str, *, minor: bool = False) -> None:
+        """On standard error, above the bars; minor ones on a terminal only."""
+        if not minor or sys.stderr.isatty():
+            sys.stderr.write(f"{visible(text)}\n")
 
     def on_interrupt(self, signum: int, frame: FrameType | None) -> None:
         """The handler of SIGINT."""

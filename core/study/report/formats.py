@@ -30,6 +30,7 @@ from headtorch.core.watch import SILENT, Watch
 Format = Literal["html", "md", "json", "csv", "parquet", "figures"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 USUAL: tuple[Format, ...] = ("html", "md", "json", "csv")
+Table = tuple[str, type[Record], list[Record]]  # name, kind of its rows, rows
 
 
 def parse_formats(text: str) -> list[Format]:
@@ -44,45 +45,49 @@ def parse_formats(text: str) -> list[Format]:
 
 
 def contents(report: Report, state: StudyState, formats: Collection[Format], watch: Watch = SILENT) -> dict[str, bytes]:
-    """The files of these formats, by their path inside the report's folder. Raises InputError without matplotlib."""
+    """The files of these formats, by their path inside the report's folder. Raises InputError without matplotlib.
+
+    All tell of the state as it is now, though the watch may let it grow while they are written.
+    """
+    tables = [*_tables(report, state)] if {"csv", "parquet"} & set(formats) else []
     found: dict[str, bytes] = {}
     for at, name in enumerate(formats):
         watch.checkpoint()
         watch.progress(name, at, len(formats), "formats")
-        found.update(_WRITERS[name](report, state))
+        found.update(_WRITERS[name](report, tables))
     return found
 
 
-def _html(report: Report, state: StudyState) -> Mapping[str, bytes]:
+def _html(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
     from headtorch.core.study.report.html import to_html
 
     return {"report.html": to_html(report).encode()}
 
 
-def _markdown(report: Report, state: StudyState) -> Mapping[str, bytes]:
+def _markdown(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
     return {"report.md": to_markdown(report).encode()}
 
 
-def _json(report: Report, state: StudyState) -> Mapping[str, bytes]:
+def _json(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
     return {"report.json": to_json(report).encode()}
 
 
-def _csv(report: Report, state: StudyState) -> Mapping[str, bytes]:
-    return {f"{name}.csv": to_csv(kind, rows).encode() for name, kind, rows in _tables(report, state)}
+def _csv(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
+    return {f"{name}.csv": to_csv(kind, rows).encode() for name, kind, rows in tables}
 
 
-def _parquet(report: Report, state: StudyState) -> Mapping[str, bytes]:
-    return {f"{name}.parquet": to_parquet(kind, rows) for name, kind, rows in _tables(report, state)}
+def _parquet(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
+    return {f"{name}.parquet": to_parquet(kind, rows) for name, kind, rows in tables}
 
 
-def _tables(report: Report, state: StudyState) -> Iterator[tuple[str, type[Record], list[Record]]]:
+def _tables(report: Report, state: StudyState) -> Iterator[Table]:
     for name, (kind, rows) in _TABLES.items():
         yield name, kind, rows(state)
     if report.people is not None:
         yield "ratings", RatingRow, [*rating_rows(report.people)]
 
 
-def _figures(report: Report, state: StudyState) -> Mapping[str, bytes]:
+def _figures(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
     from headtorch.core.study.report.figures import figures
 
     return {f"figures/{name}": data for name, data in figures(report).items()}
@@ -95,7 +100,7 @@ _TABLES: dict[str, tuple[type[Record], Callable[[StudyState], list[Record]]]] = 
     "scores": (ScoreRow, lambda state: [*score_rows(state)]),
     "ablations": (AblationRow, lambda state: [*ablation_rows(state)]),
 }
-_WRITERS: dict[Format, Callable[[Report, StudyState], Mapping[str, bytes]]] = {
+_WRITERS: dict[Format, Callable[[Report, list[Table]], Mapping[str, bytes]]] = {
     "html": _html,
     "md": _markdown,
     "json": _json,

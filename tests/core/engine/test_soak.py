@@ -52,5 +52,5 @@ def test_neither_tensors_nor_objects_pile_up(counted: tuple[Census, Census, list
     before, after, _ = counted
     assert after.tensors == before.tensors
     assert after.tensor_bytes == before.tensor_bytes
-    assert after.objects <= 1.01 * before.objects
+    assert after.objects - before.objects < 500  # what the researcher remembers; a study has thousands
     assert after.allocated <= 1.02 * before.allocated

@@ -58,7 +58,7 @@ def test_the_size_of_an_index_is_said_before_it_is_made_and_not_again(workspace:
         def __init__(self) -> None:
             self.said: list[str] = []
 
-        def note(self, text: str) -> None:
+        def note(self, text: str, *, minor: bool = False) -> None:
             self.said.append(text)
 
     watch = Noting()

@@ -56,6 +56,15 @@ def test_a_projection_is_that_of_fp64_arithmetic(shape: tuple[int, ...], name: s
     torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", MODULES)
+def test_gradients_asked_for_in_between_are_those_of_the_plain_module(name: str) -> None:
+    x = torch.randn(3, 24, generator=torch.Generator().manual_seed(0), requires_grad=True)
+    [expected] = torch.autograd.grad(MODULES[name](x).square().sum(), x)
+    with torch.no_grad(), fast_products(tiny_model("gpt2").hf), torch.enable_grad():
+        [found] = torch.autograd.grad(MODULES[name](x).square().sum(), x)
+    torch.testing.assert_close(found, expected)
+
+
 @here
 @pytest.mark.parametrize("family", ["gpt2", "llama", "opt", "phi3"])
 def test_the_scan_sees_what_the_plain_module_computes(family: str, taken: list[Tensor]) -> None:

@@ -94,7 +94,7 @@ class Heard(Watch):
     def progress(self, stage: str, done: int, total: int, unit: str = "") -> None:
         self.told.append((stage, done, total, unit))
 
-    def note(self, text: str) -> None:
+    def note(self, text: str, *, minor: bool = False) -> None:
         self.notes.append(text)
 
     def checkpoint(self) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import builtins
+import copy
+import io
 import json
 import re
 from pathlib import Path
@@ -26,8 +28,10 @@ from headtorch.core.study.report import (
     write_report,
 )
 from headtorch.core.study.report.figures import figures
+from headtorch.core.study.report.formats import contents
 from headtorch.core.study.report.schema import SCHEMA_FILE, report_schema
 from headtorch.core.text import visible
+from headtorch.core.watch import Watch
 
 
 def without_descriptions(schema: Any) -> Any:
@@ -60,6 +64,20 @@ def test_lists_of_numbers_take_one_line_and_read_back(study: Study) -> None:
     text = to_json(report_of(study))
     assert re.search(r'"L2.H1": \[0\.625, 0\.125, 0\.0\]', text)
     assert from_json(text) == report_of(study)
+
+
+def test_all_files_tell_of_one_moment_though_the_study_grows_meanwhile(study: Study, tmp_path: Path) -> None:
+    state = copy.deepcopy(study.state)
+
+    class Growing(Watch):
+        def checkpoint(self) -> None:
+            state.neurons.clear()
+
+    report = build_report(study.name, study.settings, state)
+    files = contents(report, state, ["html", "csv", "parquet"], Growing())
+    assert not state.neurons
+    of_tables = pyarrow.parquet.read_table(io.BytesIO(files["neurons.parquet"]))
+    assert of_tables.num_rows == files["neurons.csv"].count(b"\n") - 1 == len(report.neurons) > 0
 
 
 def test_formats_are_named_with_commas() -> None:
