@@ -4,7 +4,7 @@
 
 Each case runs in a process of its own. Counted is what comes on top of the model, the corpus and the libraries: on the
 CPU the highest resident set of the process, on a GPU what torch has allocated there. A resident set varies by a tenth
-from run to run with what malloc keeps for later; the lower of two runs counts.
+from run to run with what malloc keeps for later; the lowest of four runs counts.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from headtorch.core.model.loading import open_model
 
 GROWTH = 1.05
 TOKENS = 100_000
-RUNS = 2
+RUNS = 4
 MEBIBYTE = 2**20
 
 
