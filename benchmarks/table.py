@@ -24,7 +24,7 @@ class Row:
     what: str
     figure: str
     baseline: str
-    ratio: float | None  # None: not measured
+    ratio: float | None  # None: nothing to compare with, or not measured
     target: float | None  # None: nothing is claimed
     at_least: bool = True  # the ratio must reach the target, else it must not exceed it
     note: str = ""
@@ -40,7 +40,7 @@ class Row:
     def verdict(self) -> str:
         """`met`, `not met`, `not measured`, or nothing where nothing is claimed."""
         if self.ratio is None:
-            return "not measured"
+            return "" if self.figure else "not measured"
         return "" if self.met is None else "met" if self.met else "not met"
 
     @property

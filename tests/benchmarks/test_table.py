@@ -17,6 +17,7 @@ SLOW = Row("effects", "1 s", "15 s", 15.0, 20.0, note="demo model")
         (SLOW, "not met"),
         (within("first frame", 0.5, 0.5), "met"),
         (within("first frame", 0.51, 0.5), "not met"),
+        (Row("a figure without a budget", "3 s", "", None, None), ""),
         (not_measured("scan on a GPU", 0.85), "not measured"),
         (Row("bare", "5 tok/s", "", 1.0, None), ""),
     ],
