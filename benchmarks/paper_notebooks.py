@@ -2,7 +2,7 @@
 
 `benchmarks.paper_method` writes the procedure for the plain module, which is faster. TransformerLens keeps everything
 that passes through the model, computes attention unfused, and gives the full outputs of all heads at all positions.
-As in `paper_method` one text is read at a time, for each head in ablation; the notebooks read several as a padded batch.
+As in `paper_method` one text is read at a time, for each head in ablation; the notebooks read several as one batch.
 """
 
 from __future__ import annotations
