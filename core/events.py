@@ -24,6 +24,7 @@ from headtorch.core.causes import (
     Spectrum,
     Where,
 )
+from headtorch.core.claims import ClaimHead, ContextClaim, ContextShare, ControlClaim, FiringSet, HeadClaim
 from headtorch.core.records import (
     AdjustedP,
     Explanation,
@@ -49,9 +50,12 @@ STAGES = (
     "trim",
     "validity",
     "attribute",
+    "places",
+    "heads",
     "contrast",
     "explain",
     "score",
+    "claims",
     "effects",
     "ablate",
     "report",
@@ -148,6 +152,55 @@ class HeadActivityFound(DurableEvent, frozen=True, kw_only=True):
     always_active: int
     explainable: int  # active on 25-75 % of the explaining half
     lower: list[Prompt] = []  # from lower activation bins, looked at where a head is always active; both halves
+
+
+class FiringPlacesFound(DurableEvent, frozen=True, kw_only=True):
+    """A neuron's firing places and matched places; the artefact is that of `headtorch.core.study.claim_places`."""
+
+    firing: FiringSet
+    artefact: str
+
+
+class ContextShareMeasured(DurableEvent, frozen=True, kw_only=True):
+    share: ContextShare
+
+
+class ClaimHeadsChosen(DurableEvent, frozen=True, kw_only=True):
+    """The heads of a neuron that claims are about, chosen by exact effect on training places: the family of its tests.
+
+    The artefact holds, over the firing places in their order, `attribution` and `effect` [place, head], the labels
+    `active` [place, head], and Ā(h), sd(h) `baseline_mean`, `baseline_sd` [head]; `means` names the artefact with the
+    mean head outputs that stand in for heads, [layer, head, d_head].
+    """
+
+    neuron: NeuronId
+    heads: list[ClaimHead]
+    replacement: Replacement
+    artefact: str
+    means: str
+    eligible: int
+    estimate_spearman: float | None  # of attribution patching and exact effects, over the candidate heads
+
+
+class ContextClaimTested(DurableEvent, frozen=True, kw_only=True):
+    """The artefact holds `holds` [place], over all places of the neuron in their order."""
+
+    claim: ContextClaim
+    artefact: str | None = None
+
+
+class HeadClaimTested(DurableEvent, frozen=True, kw_only=True):
+    """The artefact holds `holds` [place], over the firing places in their order."""
+
+    claim: HeadClaim
+    artefact: str | None = None
+
+
+class ControlsTested(DurableEvent, frozen=True, kw_only=True):
+    """Claims of a neuron that should fail, tested like its own. Replaces what was said of the neuron before."""
+
+    neuron: NeuronId
+    controls: list[ControlClaim]
 
 
 class PromptsShaded(DurableEvent, frozen=True, kw_only=True):
@@ -352,6 +405,12 @@ AnyEvent: TypeAlias = (
     | ValidityMeasured
     | HeadsAttributed
     | HeadActivityFound
+    | FiringPlacesFound
+    | ContextShareMeasured
+    | ClaimHeadsChosen
+    | ContextClaimTested
+    | HeadClaimTested
+    | ControlsTested
     | PromptsShaded
     | HeadExplained
     | HeadJudged

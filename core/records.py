@@ -229,19 +229,21 @@ class Validity(Record, frozen=True, kw_only=True):
 class HeadActivity(Record, frozen=True, kw_only=True):
     """On which of a neuron's prompts a head is active, in the order of the neuron's prompts.
 
-    For a head that is active on nearly all of them, the `lower` prompts from lower activation bins follow in `active`
-    and count in the means.
+    With `places` "firing" these are the places of the neuron's firing set, in their order, not its max-activating
+    examples. For a head that is active on nearly all of them, the `lower` prompts from lower activation bins follow in
+    `active` and count in the means.
     """
 
     neuron: NeuronId
     head: HeadId
-    rule: Literal["baseline", "paper", "top-k", "share"]
+    rule: Literal["baseline", "paper", "top-k", "share", "carries"]
     suppressing: bool  # the head lowers the neuron's pre-activation
     active: list[bool]
     explain_share: float  # share of the explaining half's strongest prompts on which it is active
     mean_active: float | None  # mean direct attribution
     mean_inactive: float | None
     lower: int = 0  # prompts from lower activation bins
+    places: Literal["prompts", "firing"] = "prompts"
 
 
 class Explanation(Record, frozen=True, kw_only=True):

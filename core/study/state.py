@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
 from headtorch.core.causes import Ablation, Cooperation, Spectrum
+from headtorch.core.claims import ContextClaim, ContextShare, ControlClaim, HeadClaim
 from headtorch.core.events import (
     AgreementMeasured,
     AnyEvent,
     BaselineCompared,
     CallsMade,
+    ClaimHeadsChosen,
+    ContextClaimTested,
+    ContextShareMeasured,
+    ControlsTested,
     CooperationMeasured,
     CorpusOpened,
     EffectsMeasured,
+    FiringPlacesFound,
     HeadAblated,
     HeadActivityFound,
+    HeadClaimTested,
     HeadExplained,
     HeadJudged,
     HeadsAttributed,
@@ -55,8 +62,13 @@ from headtorch.core.records import (
 )
 from headtorch.core.settings import Settings
 
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 T = TypeVar("T")
 ExplainedHead = tuple[NeuronId, HeadId, str]  # the last is the explainer
+ClaimKey = tuple[NeuronId, HeadId | None, str]  # None: a context claim
 AblatedHead = tuple[NeuronId, HeadId, str, str, tuple[HeadId, ...]]  # replacement, position, heads replaced with it
 StageOf = tuple[str, NeuronId | None]
 
@@ -78,6 +90,13 @@ class StudyState:
     validity: dict[NeuronId, Validity] = field(default_factory=dict)
     attributed: dict[NeuronId, HeadsAttributed] = field(default_factory=dict)
     activity: dict[NeuronId, HeadActivityFound] = field(default_factory=dict)
+    firing: dict[NeuronId, FiringPlacesFound] = field(default_factory=dict)
+    context_share: dict[NeuronId, ContextShare] = field(default_factory=dict)
+    claim_heads: dict[NeuronId, ClaimHeadsChosen] = field(default_factory=dict)
+    context_claims: dict[tuple[NeuronId, str], ContextClaim] = field(default_factory=dict)  # by explainer
+    head_claims: dict[ExplainedHead, HeadClaim] = field(default_factory=dict)
+    claim_artefacts: dict[ClaimKey, str] = field(default_factory=dict)  # on which places the rule of a claim holds
+    controls: dict[NeuronId, list[ControlClaim]] = field(default_factory=dict)
     shaded: dict[NeuronId, PromptsShaded] = field(default_factory=dict)
     explanations: dict[ExplainedHead, Explanation] = field(default_factory=dict)
     judgements: dict[ExplainedHead, Judgement] = field(default_factory=dict)
@@ -96,6 +115,9 @@ class StudyState:
     done: dict[StageOf, float] = field(default_factory=dict)  # seconds, in order
     reports: list[str] = field(default_factory=list)
     finished: StudyFinished | None = None
+    # reads an artefact; None: there are none to read
+    load: Callable[[str], Mapping[str, NDArray[np.generic]]] | None = field(default=None, compare=False, repr=False)
+    _firing_prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict, compare=False, repr=False)
 
     def apply(self, event: AnyEvent) -> StudyState:
         """Take one event in, in place; returns the state itself. Live events change nothing."""
@@ -120,6 +142,21 @@ class StudyState:
                 self.attributed[neuron] = event
             case HeadActivityFound(neuron=neuron):
                 self.activity[neuron] = event
+            case FiringPlacesFound(firing=firing):
+                self.firing[firing.neuron] = event
+                self._firing_prompts.pop(firing.neuron, None)
+            case ContextShareMeasured(share=share):
+                self.context_share[share.neuron] = share
+            case ClaimHeadsChosen(neuron=neuron):
+                self.claim_heads[neuron] = event
+            case ContextClaimTested(claim=claim):
+                self.context_claims[claim.neuron, claim.explainer] = claim
+                self._keep_holds((claim.neuron, None, claim.explainer), event.artefact)
+            case HeadClaimTested(claim=claim):
+                self.head_claims[claim.neuron, claim.head, claim.explainer] = claim
+                self._keep_holds((claim.neuron, claim.head, claim.explainer), event.artefact)
+            case ControlsTested(neuron=neuron, controls=controls):
+                self.controls[neuron] = controls
             case PromptsShaded(neuron=neuron):
                 self.shaded[neuron] = event
             case HeadExplained(explanation=said):
@@ -162,6 +199,11 @@ class StudyState:
             case StudyFinished():
                 self.finished = event
         return self
+
+    def _keep_holds(self, key: ClaimKey, artefact: str | None) -> None:
+        self.claim_artefacts.pop(key, None)
+        if artefact is not None:
+            self.claim_artefacts[key] = artefact
 
     def _explain(self, said: Explanation) -> None:
         """Take an explanation in. Where it says something else than before, what was judged of that is void."""
@@ -251,8 +293,19 @@ class StudyState:
 
     def labelled_prompts(self, activity: HeadActivity) -> list[Prompt]:
         """The prompts that `activity.active` labels: the neuron's, then those from lower bins where it counts them."""
+        if activity.places == "firing":
+            return self.firing_prompts(activity.neuron)
         own = self.prompts[activity.neuron]
         return [*own, *self.activity[activity.neuron].lower] if activity.lower else own
+
+    def firing_prompts(self, neuron: NeuronId) -> list[Prompt]:
+        """The neuron's firing places as prompts, training split first; none where there is no artefact to read."""
+        if neuron not in self._firing_prompts and self.load is not None and neuron in self.firing:
+            from headtorch.core.study.claim_places import ClaimPlaces
+
+            event = self.firing[neuron]
+            self._firing_prompts[neuron] = ClaimPlaces.of(self.load(event.artefact)).prompts(neuron)
+        return self._firing_prompts.get(neuron, [])
 
     def explanations_of(self, neuron: NeuronId) -> list[Explanation]:
         """In the order given."""

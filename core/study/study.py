@@ -62,6 +62,7 @@ class Study:
         self.folder = folder
         self.settings = settings
         self.state = fold(log.read())
+        self.state.load = self.load_arrays
         self.notes = Notes(folder)
         self._log = log
         self._writer = writer
