@@ -167,6 +167,10 @@ class LanguageModel:
         """W_V of each head of `layer`, the norm before attention folded in."""
         return self._inspection().value_weights(layer)
 
+    def value_constants(self, layer: int) -> Float[Tensor, "head d_head"]:
+        """b_V + W_V β of each head of `layer`: the part of z that is the same whatever the head attends to."""
+        return self._inspection().value_constants(layer)
+
     def activate(self, pre: Float[Tensor, "read ..."]) -> Float[Tensor, "..."]:
         """The activation for given pre-activations: act(pre[0]), gated: act(pre[0]) · pre[1]."""
         return activate(self._anatomy.blocks[0].activation, pre)
@@ -192,6 +196,18 @@ class LanguageModel:
     def mlp_input_modules(self) -> list[nn.Module]:
         """Per layer, the module whose output begins with the pre-activations [d_mlp]; gated: those of the gate."""
         return [block.mlp_reads[0] for block in self._anatomy.blocks]
+
+    def mlp_reads(self, layer: int) -> list[tuple[nn.Module, int]]:
+        """Per read of the MLP, the module whose output holds its pre-activations, and the column where they begin."""
+        modules = self._anatomy.blocks[layer].mlp_reads
+        if self.facts.gated and len(modules) == 1:  # one projection holds gate and up
+            return [(modules[0], 0), (modules[0], self.facts.d_mlp)]
+        return [(module, 0) for module in modules]
+
+    @property
+    def mlp_norms(self) -> list[Norm | None]:
+        """Per layer, the norm that the MLP reads through; None where it reads the raw residual stream."""
+        return [block.mlp_norm for block in self._anatomy.blocks]
 
     def mlp_projections(self, layer: int) -> list[nn.Module]:
         """The modules that multiply by weights in the MLP of `layer`."""
