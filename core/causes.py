@@ -11,8 +11,8 @@ from typing import Literal
 import msgspec
 
 from headtorch.core.records import HeadId, Interval, NeuronId, Record
+from headtorch.core.replacement_kinds import Replacement as Replacement
 
-Replacement = Literal["resample", "mean", "zero", "double"]  # what stands in for a head's output
 Where = Literal["last", "all"]  # at the firing position alone, or at every position of the row
 
 

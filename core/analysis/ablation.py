@@ -2,9 +2,9 @@
 
 Everything is after − before: Δ log p(t) is the headline, negative where the head helps the prediction of t. What stands
 in for a head's output z, value bias included, is one of `replacements`; several heads can be replaced jointly, at the
-firing position alone or everywhere. Zero everywhere is what Neo, Cohen and Barez (arXiv 2402.15055) do; they compare
-the change on prompts where the head is active with that on prompts where it is not by a two-sample Kolmogorov-Smirnov
-test, which takes prompts of one document for independent; the permutation test beside it does not.
+firing position alone or everywhere. `zero-values` everywhere is what Neo, Cohen and Barez (arXiv 2402.15055) do. The
+two-sample Kolmogorov-Smirnov test of a head's prompts, active against inactive, takes prompts of one document for
+independent; the permutation test beside it does not. Theirs is over pairs: `headtorch.core.analysis.pooled_ablation`.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from headtorch.core.analysis.interventions import (
 )
 from headtorch.core.analysis.label_permutation import label_p
 from headtorch.core.analysis.lookup import check_feeds
+from headtorch.core.analysis.replacements import replacements
 from headtorch.core.analysis.statistics import kolmogorov_smirnov
 from headtorch.core.causes import Ablation, AblationGroup, AblationPoints, Replacement, Where
 from headtorch.core.model.language_model import LanguageModel
@@ -96,16 +97,19 @@ def ablate_heads(
     """One Change over all rows for each entry of `heads`: a single head, or several replaced jointly.
 
     Every row is read without any edit only once, whatever the number of entries. `by` makes what stands in, the same
-    donors for every entry. Without it heads are replaced by 0 or by their `means`, which come from `mean_head_outputs`.
+    donors for every entry. Without it heads are replaced by 0, by what zero value vectors leave, or by their `means`,
+    which come from `mean_head_outputs`.
 
     Raises:
         AddressError: a neuron or head that does not exist, or a head that cannot feed the neuron.
-        ValueError: another replacement than zero without `means` or `by`.
+        ValueError: another replacement than zero and zero-values without `means` or `by`.
     """
     groups = [(entry,) if isinstance(entry, HeadId) else tuple(entry) for entry in heads]
     for group in groups:
         for head in group:
             check_feeds(model, head, neuron)
+    if by is None and replacement == "zero-values":
+        by = replacements(model, replacement)
     if by is None and replacement == "mean" and means is None:
         raise ValueError("Replacement by the mean needs the means of the heads' outputs.")
     if by is None and replacement not in ("zero", "mean"):

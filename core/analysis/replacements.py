@@ -3,12 +3,14 @@
     resample    the same head's z at the last position of another text, several of them, the results averaged
     mean        its mean over the last positions of rows that end at random positions
     zero        nothing
+    zero-values b_V + W_V β_ln, the part of z that no value vector brings
     double      twice itself
 
 z is the head's output before W_O, as attention passes it on, value bias included. Which texts a prompt's donors are
 follows from the prompt and the seed, never from what the heads do: choosing donors by their attribution would bias the
-effect. A z of zero everywhere is what value vectors of zero everywhere give, as Neo, Cohen and Barez
-(arXiv 2402.15055) ablate a head.
+effect. Neo, Cohen and Barez (arXiv 2402.15055) set the head's value vectors to zero at all positions, in a model whose
+loader has moved b_V and what the norm's bias β_ln adds through W_V into b_O. Attention sums to 1, so in the model as it
+is their ablation is z := b_V + W_V β_ln: `zero-values`.
 """
 
 from __future__ import annotations
@@ -29,6 +31,7 @@ from headtorch.core.causes import Replacement, Where
 from headtorch.core.errors import InputError
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.model.products import fast_products
+from headtorch.core.replacement_kinds import AT_ALL_POSITIONS
 from headtorch.core.watch import SILENT, Watch
 
 N_DONORS = 4
@@ -37,7 +40,10 @@ POOL_ROWS = 128  # donors are drawn from so many rows
 
 @dataclass(frozen=True)
 class Replacements:
-    """Makes the vectors that stand in for z. Without a pool of donors or means, from z itself."""
+    """Makes the vectors that stand in for z. Without a pool of donors or means, from z itself.
+
+    `means` are the same for every prompt: mean outputs, or the constants of `zero-values`.
+    """
 
     kind: Replacement
     donors: int = 1  # vectors for each prompt
@@ -77,9 +83,11 @@ class Replacements:
 
 def check_replacement(kind: Replacement, where: Where) -> None:
     """Raise InputError for a replacement that is made for the last position alone."""
-    if where == "all" and kind in ("resample", "double"):
+    if where == "all" and kind not in AT_ALL_POSITIONS:
+        *others, last = map(repr, AT_ALL_POSITIONS)
         raise InputError(
-            f"The replacement {kind!r} is made for the last position alone; at all positions take 'mean' or 'zero'."
+            f"The replacement {kind!r} is made for the last position alone; at all positions take "
+            f"{', '.join(others)} or {last}."
         )
 
 
@@ -101,6 +109,8 @@ def replacements(
     """
     if kind in ("zero", "double"):
         return Replacements(kind)
+    if kind == "zero-values":
+        return Replacements(kind, means=value_constants(model))
     if not random_rows:
         raise InputError(f"The replacement {kind!r} is made from other texts, and there is none; take 'zero'.")
     if kind == "mean":
@@ -110,6 +120,11 @@ def replacements(
     pool = last_head_outputs(model, rows, watch=watch)
     donors = max(1, min(donors, len(rows) - 1))  # one of the rows may be the prompt itself
     return Replacements(kind, donors=donors, seed=seed, pool_rows=tuple(rows), pool=pool)
+
+
+def value_constants(model: LanguageModel) -> Float[Tensor, "layer head d_head"]:
+    """b_V + W_V β_ln of every head: its z with all value vectors at zero and the value biases kept."""
+    return torch.stack([model.value_constants(layer) for layer in range(model.facts.n_layers)])
 
 
 @torch.no_grad()

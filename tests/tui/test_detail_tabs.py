@@ -92,7 +92,7 @@ def test_the_evidence_of_an_undecided_head_has_the_numbers_all_the_same(session:
 
 def test_the_ablation_is_a_table_of_changes_active_against_inactive(session: Session) -> None:
     text = page(session, "Ablation")
-    assert "Replaced by its mean on random text at the firing token" in text
+    assert "Replaced by the mean over random positions at the firing token" in text
     assert re.search(r"● active, n 8 +○ inactive, n 4", text)
     for row in (
         r"Δ log p +−1.31 +█+│ +−0.02 +▐│",

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from headtorch.core.replacement_kinds import REPLACEMENTS
 from headtorch.tui.cli import options
 from headtorch.tui.cli.index_options import IndexOptions, spread
 
@@ -16,13 +17,6 @@ if TYPE_CHECKING:
         Mediation,
         SelfRepair,
     )
-
-REPLACED = {
-    "zero": "0",
-    "mean": "the mean over random positions",
-    "resample": "the output on other texts",
-    "double": "twice the output",
-}
 
 
 @spread
@@ -98,7 +92,7 @@ def _print(found: Ablation, token: str) -> None:
     print_table(
         [("prompts", "left"), *((name, "right") for name in columns)],
         rows,
-        title=f"{heads} replaced by {REPLACED[found.replacement]} {where} for {found.neuron}, "
+        title=f"{heads} replaced by {REPLACEMENTS[found.replacement].label} {where} for {found.neuron}, "
         f"token {visible_token(token)}",
     )
     print_note("Δ: after − before, mean over the prompts, of the token's log probability, probability, logit and rank")

@@ -6,18 +6,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from headtorch.core.causes import Agreement, EstimateError, HeadEffects
+from headtorch.core.replacement_kinds import REPLACEMENTS
 from headtorch.tui.cli.output import print_note, print_table, print_text
 
 if TYPE_CHECKING:
     from headtorch.core.analysis.attribution import Attribution
 
 TOP_HEADS = 8
-STAND_INS = {
-    "resample": "its output on other texts",
-    "mean": "its mean output",
-    "zero": "0",
-    "double": "twice its output",
-}
 NAMES = {"beta": "β", "pre_activation": "pre-activation"}
 
 
@@ -66,10 +61,11 @@ def print_legend(record: HeadEffects) -> None:
     """What the columns mean."""
     where = "at the last position" if record.position == "last" else "at all positions"
     averaged = f", mean over {record.donors} of them" if record.replacement == "resample" else ""
+    label = REPLACEMENTS[record.replacement].label
     print_note(
-        f"effect: activation − activation with the head's output {where} replaced by {STAND_INS[record.replacement]}"
-        f"{averaged}, everything behind it recomputed; direct: its part of the pre-activation (gated: of the "
-        "activation, by the half rule); removal: change of the activation without that part, nothing recomputed"
+        f"effect: activation − activation with the head's output {where} replaced by {label}{averaged}, everything "
+        "behind it recomputed; direct: its part of the pre-activation (gated: of the activation, by the half "
+        "rule); removal: change of the activation without that part, nothing recomputed"
     )
 
 

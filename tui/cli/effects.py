@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from headtorch.core.errors import InputError
+from headtorch.core.replacement_kinds import REPLACEMENT_HELP, Replacement
 from headtorch.tui.cli import options
 from headtorch.tui.cli.index_options import IndexOptions, spread
 
@@ -23,7 +24,7 @@ def effects(
     ] = None,
     top: options.TopOrNone = None,
     replacement: Annotated[
-        options.Kind | None, typer.Option(help=f"{options.KINDS} By default resample, at all positions mean.")
+        Replacement | None, typer.Option(help=f"{REPLACEMENT_HELP}. By default resample, at all positions mean.")
     ] = None,
     position: options.Position = "last",
     donors: Annotated[int, typer.Option(min=1, help="Other texts that resampling averages over.")] = 4,
@@ -52,7 +53,7 @@ def effects(
 
     if bool(prompt) == (top is not None):
         raise InputError("Give either --prompt TEXT or --top N.")
-    kind: options.Kind = replacement or ("resample" if position == "last" else "mean")
+    kind: Replacement = replacement or ("resample" if position == "last" else "mean")
     with progress_bars() as watch:
         workspace, address = index.workspace(neuron, watch, top or 0)
         rows = _rows(workspace, address, prompt or [], top)

@@ -6,6 +6,9 @@ from typing import Annotated, Literal
 
 import typer
 
+from headtorch.core import replacement_kinds
+from headtorch.core.replacement_kinds import AT_ALL_POSITIONS, REPLACEMENT_HELP
+
 Model = Annotated[str, typer.Option("--model", "-m", help="demo, a Hugging Face id, or a folder with safetensors.")]
 Revision = Annotated[str | None, typer.Option(help="Branch, tag or commit of a Hugging Face model.")]
 Device = Annotated[str, typer.Option(help="auto, cpu, cuda, cuda:1 or mps.")]
@@ -63,10 +66,8 @@ _TOP = typer.Option("--top", "-n", min=1, help="Its strongest prompts of each ha
 Top = Annotated[int, _TOP]
 TopOrNone = Annotated[int | None, _TOP]
 Heads = Annotated[list[str] | None, typer.Option("--head", help="A head, as L2.H4; by default the strongest ones.")]
-Kind = Literal["resample", "mean", "zero", "double"]
-KINDS = "resample: by the head's output on other texts; mean: over random positions; zero; double."
-Replacement = Annotated[Kind, typer.Option(help=KINDS)]
+Replacement = Annotated[replacement_kinds.Replacement, typer.Option(help=f"{REPLACEMENT_HELP}.")]
 Position = Annotated[
     Literal["last", "all"],
-    typer.Option(help="last: at the firing position only; all: everywhere (mean, or zero: as if its values were 0)."),
+    typer.Option(help=f"last: at the firing position only; all: everywhere ({', '.join(AT_ALL_POSITIONS)})."),
 ]

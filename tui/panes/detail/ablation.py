@@ -8,6 +8,7 @@ from rich.text import Text
 
 from headtorch.core.causes import Ablation, AblationGroup
 from headtorch.core.engine.protocol import AblateHead
+from headtorch.core.replacement_kinds import REPLACEMENTS
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation_more import more
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, fact, signed_bar, title
@@ -26,12 +27,6 @@ ROWS = (
     ("Δ rank", "delta_rank"),
 )
 _NAME, _VALUE = 13, 8  # columns
-_REPLACED = {
-    "resample": "its output on other texts",
-    "mean": "its mean on random text",
-    "zero": "zero",
-    "double": "twice itself",
-}
 _WHERE = {"last": "at the firing token", "all": "at every token"}
 
 
@@ -64,7 +59,7 @@ def _table(done: Ablation, width: int, palette: Palette) -> list[Text]:
     quiet = palette.style("quiet")
     lower = f", {done.lower} of the prompts from lower activation bins" if done.lower else ""
     others = f" with {', '.join(map(str, done.together))}" if done.together else ""
-    what = f"Replaced{others} by {_REPLACED[done.replacement]} {_WHERE[done.position]}{lower}"
+    what = f"Replaced{others} by {REPLACEMENTS[done.replacement].label} {_WHERE[done.position]}{lower}"
     lines = [
         *flow([title(what, palette)], width),
         Text(" " * _NAME + active + inactive, style=quiet),
