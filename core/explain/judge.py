@@ -7,10 +7,10 @@ from collections.abc import Iterator, Sequence
 import msgspec
 
 from headtorch.core.errors import ExplanationError
+from headtorch.core.explain.features import MAX_TOKENS
 from headtorch.core.explain.me import PATTERN_PREFIX, Pattern
 from headtorch.core.explain.protocol import Case
 from headtorch.core.explain.rule import Rule
-from headtorch.core.explain.rules import MAX_TOKENS
 from headtorch.core.records import Explanation, Judgement, Verdict
 
 

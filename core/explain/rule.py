@@ -22,7 +22,7 @@ class Term(Record, frozen=True, kw_only=True):
 
     token, word, class: `value` is found at a distance from `nearest` to `farthest` (0: anywhere further back)
     repeat: the last `farthest` tokens occurred earlier in the text, in the same order
-    short: the text has at most `farthest` tokens
+    short: the text has at most `farthest` tokens; only rules of earlier versions say so
     inside: an opening mark of `value` ("quotes", "brackets", "curly quotes") is still open at the end
     """
 
@@ -85,6 +85,12 @@ class Rule(Record, frozen=True, kw_only=True):
             return self.default
         held = (term.holds(tokens) for term in self.terms)
         return all(held) if self.join == "and" else any(held)
+
+    def degree(self, tokens: Sequence[str]) -> float:
+        """The share of the terms that hold of a text, from 0 to 1; without terms the verdict."""
+        if not self.terms:
+            return float(self.default)
+        return sum(term.holds(tokens) for term in self.terms) / len(self.terms)
 
     def wording(self) -> str:
         """The rule in English."""

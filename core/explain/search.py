@@ -1,8 +1,8 @@
-"""Search for the rule that best separates two sets of texts, and for how long a rule the examples support."""
+"""Search for the rule that best separates two sets of texts."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -21,117 +21,136 @@ BEAM = 40
 
 Mask = Bool[np.ndarray, " text"]
 _Join = Literal["and", "or"]
+_JOINS: tuple[_Join, _Join] = ("and", "or")
 
 
 @dataclass(frozen=True)
-class _Candidate:
-    terms: tuple[int, ...]  # indices into the literals
-    join: _Join
-    mask: NDArray[np.bool_]
-    value: float  # penalised balanced accuracy
+class Candidate:
+    """A rule under search: literals (a statement, or behind all statements its negation) and the texts it is true of.
 
-
-class _Literals:
-    """Every term and its negation, with the texts each holds of."""
-
-    def __init__(self, table: FeatureTable, columns: NDArray[np.int64]) -> None:
-        holds = table.holds[:, columns]
-        self.table = table
-        self.holds = np.concatenate([holds, ~holds])  # literal text
-        self.as_float = self.holds.astype(np.float32)
-        self.cost = np.concatenate([table.cost, table.cost + NEGATION_COST])  # literal
-
-    def term(self, index: int) -> Term:
-        n = len(self.table.terms)
-        return (
-            self.table.terms[index] if index < n else msgspec.structs.replace(self.table.terms[index - n], negated=True)
-        )
-
-    def rule(self, candidate: _Candidate) -> Rule:
-        return Rule(terms=tuple(self.term(i) for i in candidate.terms), join=candidate.join)
-
-
-def best_rules(
-    table: FeatureTable, active: Mask, columns: NDArray[np.int64] | None = None, *, support: int
-) -> list[Rule]:
-    """The best rule of 1, 2, … terms for the labelled texts (of `columns` only, where given).
-
-    A beam search maximises (TPR + TNR)/2 less a penalty for far-fetched terms. Each term must change the
-    verdict of at least `support` texts. Ties go to the simpler, then to the first in the table's order.
+    value: (TPR + TNR)/2 less a penalty for far-fetched terms
     """
-    chosen = np.arange(len(active)) if columns is None else columns
-    labels = active[chosen]
-    if not table.terms or labels.all() or not labels.any():
-        return []
-    literals = _Literals(table, chosen)
-    weight = _weights(labels)
-    beam = _singles(literals, weight, support)
-    best = []
-    while beam:
-        best.append(literals.rule(beam[0]))
-        if len(best) == MAX_TERMS:
-            break
-        beam = _extended(literals, beam, weight, support)
-    return best
+
+    literals: tuple[int, ...]
+    join: _Join
+    mask: NDArray[np.bool_]  # [text], of all texts of the table
+    value: float
 
 
-def _weights(labels: Mask) -> Float[np.ndarray, " text"]:
-    """+1/(2n₊) and −1/(2n₋): a mask's balanced accuracy is ½ + Σ of the weights it covers."""
-    weights: NDArray[np.float32] = np.where(labels, 0.5 / labels.sum(), -0.5 / (~labels).sum()).astype(np.float32)
-    return weights
+class RuleSearch:
+    """Beam search over the statements of a table, for labels of its texts."""
+
+    def __init__(self, table: FeatureTable, labels: Mask, suggested: Collection[str] = ()) -> None:
+        self.table = table
+        self.labels = labels
+        self._term_costs = table.costs(suggested)
+        cost = table.statement_costs(self._term_costs)
+        self._cost = np.concatenate([cost, cost + NEGATION_COST])  # literal
+
+    def best(self, texts: Mask | None = None, *, support: int | None = None) -> list[Candidate]:
+        """The best rule of 1, 2, … terms for the labelled texts (those in `texts` only).
+
+        Each term must change the verdict of at least `support` of them. Ties go to the simpler, then to the first in
+        the table's order. Empty where one class is missing.
+        """
+        texts = np.ones(len(self.labels), bool) if texts is None else texts
+        n_active, n_inactive = int((texts & self.labels).sum()), int((texts & ~self.labels).sum())
+        if not len(self.table.holds) or not n_active or not n_inactive:
+            return []
+        counts = _Counts(self.table, texts & self.labels, texts & ~self.labels)
+        least = self.table.support if support is None else support
+        beam = self._singles(counts, least)
+        best = []
+        while beam:
+            best.append(beam[0])
+            if len(best) == MAX_TERMS:
+                break
+            beam = self._extended(counts, beam, least)
+        return best
+
+    def rule(self, candidate: Candidate) -> Rule:
+        """The rule, its terms named."""
+        return Rule(terms=tuple(self._term(i) for i in candidate.literals), join=candidate.join)
+
+    def _term(self, literal: int) -> Term:
+        n = len(self.table.holds)
+        term = self.table.name(literal % n, self._term_costs)
+        return term if literal < n else msgspec.structs.replace(term, negated=True)
+
+    def _holds(self, literal: int) -> NDArray[np.bool_]:
+        n = len(self.table.holds)
+        row: NDArray[np.bool_] = self.table.holds[literal % n]
+        return row if literal < n else ~row
+
+    def _singles(self, counts: _Counts, support: int) -> list[Candidate]:
+        size = counts.size
+        value = 0.5 + counts.weight - COST_PENALTY * self._cost
+        value[(size < support) | (size > counts.n_texts - support)] = -np.inf
+        return [Candidate((int(i),), "or", self._holds(int(i)), float(value[i])) for i in _top(value, BEAM)]
+
+    def _extended(self, counts: _Counts, beam: Sequence[Candidate], support: int) -> list[Candidate]:
+        """Every rule of the beam with one more term."""
+        masks = np.array([candidate.mask for candidate in beam])  # beam text
+        costs = np.array([self._cost[list(candidate.literals)].sum() for candidate in beam])
+        both, both_weight = counts.overlap(masks)  # beam literal
+        size, own = (column[:, None] for column in counts.of(masks))
+        penalty = COST_PENALTY * (costs[:, None] + self._cost[None, :])
+        scored: list[tuple[float, int, int, _Join]] = []
+        for join in _JOINS:
+            gain = both_weight if join == "and" else own + counts.weight - both_weight
+            value = 0.5 + gain - penalty
+            changed = size - both if join == "and" else counts.size - both
+            needed = both if join == "and" else size - both  # what remains for the older terms to say
+            value[(changed < support) | (needed < support)] = -np.inf
+            value[[len(one.literals) > 1 and one.join != join for one in beam]] = -np.inf
+            for flat in _top(value.ravel(), BEAM):
+                row, column = divmod(int(flat), value.shape[1])
+                scored.append((float(value[row, column]), row, column, join))
+        return self._distinct(beam, scored)
+
+    def _distinct(self, beam: Sequence[Candidate], scored: list[tuple[float, int, int, _Join]]) -> list[Candidate]:
+        scored.sort(key=lambda one: (-round(one[0], 6), one[1], one[2], one[3]))
+        seen: set[bytes] = set()
+        distinct = []
+        for value, row, column, join in scored:
+            old, new = beam[row].mask, self._holds(column)
+            mask = old & new if join == "and" else old | new
+            if mask.tobytes() not in seen:
+                seen.add(mask.tobytes())
+                distinct.append(Candidate((*beam[row].literals, column), join, mask, value))
+        return distinct[:BEAM]
 
 
-def _singles(literals: _Literals, weight: NDArray[np.float32], support: int) -> list[_Candidate]:
-    count = literals.holds.sum(axis=1)
-    value = 0.5 + literals.as_float @ weight - COST_PENALTY * literals.cost
-    value[(count < support) | (count > len(weight) - support)] = -np.inf
-    best = _top(value, BEAM)
-    return [_Candidate((int(i),), "or", literals.holds[i], float(value[i])) for i in best]
+class _Counts:
+    """How many of the texts in question each literal, or a mask together with it, is true of; and their weight.
 
+    An active text weighs +1/(2n₊), another −1/(2n₋): a mask's balanced accuracy is ½ + Σ of the weights that it covers.
+    """
 
-def _extended(
-    literals: _Literals, beam: Sequence[_Candidate], weight: NDArray[np.float32], support: int
-) -> list[_Candidate]:
-    """Every rule of the beam with one more term."""
-    found: list[tuple[float, int, int, _Join]] = []
-    masks = np.array([candidate.mask for candidate in beam])  # beam text
-    costs = np.array([_cost(literals, candidate) for candidate in beam])  # beam
-    both = masks.astype(np.float32) @ literals.as_float.T  # beam literal: texts that meet both
-    both_weight = (masks * weight) @ literals.as_float.T  # beam literal
-    size, total = masks.sum(axis=1)[:, None], literals.holds.sum(axis=1)[None, :]
-    own, other = (masks @ weight)[:, None], (literals.as_float @ weight)[None, :]
-    penalty = COST_PENALTY * (costs[:, None] + literals.cost[None, :])
-    joins: tuple[_Join, _Join] = ("and", "or")
-    for join in joins:
-        gain = both_weight if join == "and" else own + other - both_weight
-        value = 0.5 + gain - penalty
-        changed = size - both if join == "and" else total - both
-        needed = both if join == "and" else size - both  # what is left for the older terms to say
-        value[(changed < support) | (needed < support)] = -np.inf
-        value[[len(one.terms) > 1 and one.join != join for one in beam]] = -np.inf
-        for flat in _top(value.ravel(), BEAM):
-            row, column = divmod(int(flat), value.shape[1])
-            found.append((float(value[row, column]), row, column, join))
-    return _distinct(literals, beam, found)
+    def __init__(self, table: FeatureTable, active: Mask, inactive: Mask) -> None:
+        self._holds = table.as_float
+        self._classes = np.stack([active, inactive]).astype(np.float32)  # class text
+        self.n_texts = int(active.sum() + inactive.sum())
+        self._per_class = self._classes.sum(axis=1)  # class
+        self._scale = np.array([0.5, -0.5], np.float32) / self._per_class
+        self.size, self.weight = self._of_literals(self._classes @ self._holds.T, self._per_class)
 
+    def of(self, masks: Bool[np.ndarray, "mask text"]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Texts and weight of each mask."""
+        counts = self._classes @ masks.T.astype(np.float32)  # class mask
+        return counts.sum(axis=0), self._scale @ counts
 
-def _distinct(
-    literals: _Literals, beam: Sequence[_Candidate], found: list[tuple[float, int, int, _Join]]
-) -> list[_Candidate]:
-    found.sort(key=lambda one: (-round(one[0], 6), one[1], one[2], one[3]))
-    seen: set[bytes] = set()
-    kept = []
-    for value, row, column, join in found:
-        mask = beam[row].mask & literals.holds[column] if join == "and" else beam[row].mask | literals.holds[column]
-        if mask.tobytes() in seen:
-            continue
-        seen.add(mask.tobytes())
-        kept.append(_Candidate((*beam[row].terms, column), join, mask, value))
-    return kept[:BEAM]
+    def overlap(self, masks: Bool[np.ndarray, "mask text"]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Texts and weight of each mask together with each literal, [mask, literal]."""
+        inside = self._classes[:, None, :] * masks  # class mask text
+        counts = (inside.reshape(-1, masks.shape[1]) @ self._holds.T).reshape(2, len(masks), -1)
+        return self._of_literals(counts, inside.sum(axis=2))
 
-
-def _cost(literals: _Literals, candidate: _Candidate) -> float:
-    return float(sum(literals.cost[i] for i in candidate.terms))
+    def _of_literals(
+        self, counts: Float[np.ndarray, "class *mask statement"], totals: Float[np.ndarray, "class *mask"]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        both = np.concatenate([counts, totals[..., None] - counts], axis=-1)  # literals: statements, then negations
+        return both[0] + both[1], both[0] * self._scale[0] + both[1] * self._scale[1]
 
 
 def _top(values: NDArray[np.floating[Any]], k: int) -> NDArray[np.int64]:

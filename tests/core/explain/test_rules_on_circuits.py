@@ -11,7 +11,7 @@ from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.explain.protocol import Example
 from headtorch.core.explain.rule import Rule
-from headtorch.core.explain.rules import find_rule, rule_accuracy
+from headtorch.core.explain.rules import rule_accuracy, rule_of_examples
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.study.study import Study
 
@@ -81,7 +81,7 @@ def test_a_random_head_is_not_active_and_no_rule_tells_its_strong_from_its_weak_
             continue
         assert (circuit.neuron, head, "rules") not in study.state.scores
         examples, unseen = split_at_the_median(study, circuit.neuron, head)
-        accuracy = rule_accuracy(find_rule(examples), unseen)
+        accuracy = rule_accuracy(rule_of_examples(examples), unseen)
         assert accuracy is not None and accuracy < 0.8
 
 
