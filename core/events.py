@@ -123,6 +123,7 @@ class PromptsFound(DurableEvent, frozen=True, kw_only=True):
     neuron: NeuronId
     prompts: list[Prompt]
     dropped_near_duplicates: int
+    dropped_long: int = 0  # of as many tokens as the settings' limit, or more
 
 
 class ValidityMeasured(DurableEvent, frozen=True, kw_only=True):

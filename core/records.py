@@ -192,14 +192,19 @@ class PromptAttribution(Record, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class HeadSummary(Record, frozen=True, kw_only=True):
-    """What one head adds to one neuron, over the neuron's prompts. The values per prompt are in the artefact."""
+    """What one head adds to one neuron, over the neuron's prompts. The values per prompt are in the artefact.
+
+    A gated neuron's activation is a product κ·g·u, so there A(h) and β stand for the half rule's share of it,
+    κ·(g_h u + g u_h)/2: additive, not an effect. Its baseline is of the removal, by which its heads are judged.
+    """
 
     head: HeadId
-    mean_direct: float  # mean of A(h) = ⟨o_h, w_in⟩/σ over the prompts, in units of the pre-activation
+    mean_direct: float  # mean over the prompts of A(h) = ⟨o_h, w_in⟩/σ, whatever heads are judged by
     mean_dot: float | None = None  # mean of ⟨o_h, w_in⟩
     mean_removal: float | None = None  # mean change of the activation when A(h) is taken away, norm frozen
-    beta: float | None = None  # Cov(A(h), pre)/Var(pre) on random positions; all parts together sum to 1
-    baseline_mean: float | None = None  # of A(h) on random positions
+    # on random positions Cov(A(h), pre)/Var(pre), gated: Cov(A(h), activation)/Var(activation); all parts sum to 1
+    beta: float | None = None
+    baseline_mean: float | None = None  # of A(h) on random positions; gated: of the removal
     baseline_sd: float | None = None
     prior: float | None = None  # ‖W_V W_O w_in‖ / ‖W_V W_O‖, from the weights alone
 

@@ -87,6 +87,8 @@ class Settings(Record, frozen=True, kw_only=True):
     )
     attribute_on: Literal["full", "trimmed"] = "full"
     activity: ActivityRule = "baseline"
+    own_layer: bool = True  # heads of the neuron's own layer are judged too, where they feed it
+    prompt_limit: int | None = None  # trimmed prompts of so many tokens or more are dropped; None: none is
     explainer: Literal["rules", "me", "llm"] = "rules"
     explanation: str | None = None  # the researcher's own, for the explainer "me"
     llm: LlmSettings | None = None  # for the explainer "llm", and as the judge of a sentence

@@ -7,6 +7,7 @@ Suppressing heads, which push the neuron down, are found by the mirror image of 
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,11 +27,11 @@ _DEAD = 1e-6  # of |baseline|: what rounding alone may do to a head whose baseli
 
 
 def paper_rule_can_fire(n_eligible: int) -> bool:
-    """Whether any head can exceed the mean of `n_eligible` heads by 2 of their standard deviations.
+    """Whether any head can exceed the mean of `n_eligible` heads by 2 of their standard deviations (ddof 1).
 
-    The largest possible z-score among n values is √(n − 1), so with 5 heads or fewer the rule never fires.
+    The largest possible z-score among n values is (n − 1)/√n, so with 5 heads or fewer the rule never fires.
     """
-    return n_eligible - 1 > DEVIATIONS**2
+    return n_eligible - 1 > DEVIATIONS * math.sqrt(n_eligible)
 
 
 def active_heads(
@@ -48,7 +49,7 @@ def active_heads(
 
     With s = `sign` of the neuron's activation (−1: a gated neuron that fires negatively), flipped when `suppressing`:
       - baseline: s·(A − Ā) > 2·sd, both measured on random positions, so a label does not depend on other heads
-      - paper: s·A > mean + 2·sd of s·A over the eligible heads of the prompt
+      - paper: s·A > mean + 2·sd of s·A over the eligible heads of the prompt, sd with n − 1 (ddof 1)
       - top-k: the `top_k` largest s·A of the prompt, of those above 0
       - share: the fewest largest s·A that together hold `share` of the prompt's positive s·A
     """
@@ -71,9 +72,9 @@ def _above_the_others(signed: Float[np.ndarray, "prompt layer head"]) -> Bool[np
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # a prompt without eligible heads
         mean = np.nanmean(signed, axis=(1, 2), keepdims=True)
-        deviation = np.nanstd(signed, axis=(1, 2), keepdims=True)
+        deviation = np.nanstd(signed, axis=(1, 2), keepdims=True, ddof=1)
     n_eligible = np.isfinite(signed).sum(axis=(1, 2), keepdims=True)
-    possible = n_eligible - 1 > DEVIATIONS**2  # rounding must not let an impossible one through
+    possible = n_eligible - 1 > DEVIATIONS * np.sqrt(n_eligible)  # rounding must not let an impossible one through
     above: NDArray[np.bool_] = possible & (signed > mean + DEVIATIONS * deviation)
     return above
 
@@ -117,7 +118,8 @@ def head_activities(
 ) -> list[HeadActivity]:
     """Activity of every eligible head, once as a supporting and once as a suppressing head.
 
-    Heads that are active on no prompt at all are left out. Prompts keep the order of `attributions`; none is skipped.
+    Heads whose attributions are nan, and those that are active on no prompt at all, are left out. Prompts keep the
+    order of `attributions`; none is skipped.
     """
     if len(halves) != len(attributions):
         raise ValueError(f"{len(attributions)} prompts but {len(halves)} halves.")

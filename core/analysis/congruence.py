@@ -151,7 +151,7 @@ def best_token_neurons(
     *,
     per_layer: int | None = None,
     limit: int | None = None,
-    words_only: bool = False,
+    spaced_only: bool = False,
     by: str = "z",
     reject_neurons: Sequence[NeuronId] = (),
     reject_tokens: Sequence[int] = (),
@@ -159,8 +159,8 @@ def best_token_neurons(
 ) -> list[NextTokenNeuron]:
     """Every neuron of the layers with the token it is most congruent with, best first by z (or by "congruence").
 
-    `words_only` keeps neurons whose token is a space and more than one letter (the paper's filter). For gated MLPs the
-    most negative congruence counts too, with sign −1: such a neuron can fire negatively.
+    `spaced_only` keeps neurons whose token passes the paper's filter, `is_spaced`. For gated MLPs the most negative
+    congruence counts too, with sign −1: such a neuron can fire negatively.
     """
     unembedding = Unembedding(model)
     glitch = unembedding.glitch_tokens()
@@ -171,9 +171,7 @@ def best_token_neurons(
         of_layer = [
             row
             for row in _layer_rows(model, unembedding, layer, glitch, watch=watch)
-            if row.neuron not in rejected
-            and row.token_id not in refused
-            and (not words_only or is_spaced_word(row.token))
+            if row.neuron not in rejected and row.token_id not in refused and (not spaced_only or is_spaced(row.token))
         ]
         found += _ranked(of_layer, by)[:per_layer]
         watch.progress("discover", done + 1, len(layers), "layers")
@@ -258,9 +256,9 @@ def best_token(model: LanguageModel, neuron: NeuronId) -> tuple[int, int]:
     return (int(c.argmin()), -1) if negative else (int(c.argmax()), 1)
 
 
-def is_spaced_word(token: str) -> bool:
-    """A space and then more than one letter: the paper's filter for tokens that begin a word."""
-    return token.startswith(" ") and len(token) > 2 and token[1:].isalpha()
+def is_spaced(token: str) -> bool:
+    """A space and then two or more characters of any kind: the paper's filter for tokens."""
+    return token.startswith(" ") and len(token) > 2
 
 
 def _layer_rows(

@@ -10,7 +10,7 @@ from headtorch.core.analysis.activity import choose_heads, contrasted, head_acti
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.lower import lower_prompts
 from headtorch.core.analysis.places import HALVES
-from headtorch.core.engine.stages import baseline_arrays, headline, prompt_rows
+from headtorch.core.engine.stages import baseline_arrays, headline, judged_heads, prompt_rows
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, HeadActivityFound
 from headtorch.core.records import HeadActivity, NeuronId, Prompt
@@ -21,7 +21,8 @@ def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """Which heads are active on some of a neuron's prompts and not on others.
 
     A head that is active on nearly all of them takes its negatives from lower bins of the activation histogram (not in
-    the paper's preset). A prompt from there keeps its own label: where the head is active on it too, it counts so.
+    the paper's preset). A prompt from there keeps its own label: where the head is active on it too, it counts so. The
+    paper's preset knows no suppressing heads.
     """
     state = study.state
     attributed = state.own(state.attributed)
@@ -37,7 +38,7 @@ def contrast(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             attributions = np.concatenate([judged_by[neuron], [added.pop(0) for _ in more]])
             everywhere = _activities(study, workspace, neuron, attributions, [*state.prompts[neuron], *more])
             gained = contrasted(choice.always, everywhere, lower=len(more))
-        eligible = int(workspace.model.eligible_heads(neuron.layer).sum())
+        eligible = int(judged_heads(study, workspace, neuron.layer).sum())
         yield HeadActivityFound(
             neuron=neuron,
             heads=[*choice.explained, *gained],
@@ -53,7 +54,7 @@ def _activities(
     study: Study, workspace: Workspace, neuron: NeuronId, attributions: np.ndarray, prompts: Sequence[Prompt]
 ) -> list[HeadActivity]:
     mean, sd = baseline_arrays(study, workspace, neuron)
-    return head_activities(
+    activities = head_activities(
         neuron,
         attributions.astype(np.float64),
         [prompt.half for prompt in prompts],
@@ -62,6 +63,7 @@ def _activities(
         rule=study.settings.activity,
         sign=study.state.neurons[neuron].sign,
     )
+    return [one for one in activities if study.settings.preset != "paper" or not one.suppressing]
 
 
 def _lower_prompts(study: Study, workspace: Workspace, neuron: NeuronId) -> list[Prompt]:

@@ -15,7 +15,7 @@ DEFAULT_RANDOM = 8  # random neurons beside them
 
 
 def paper_settings(asked: Settings, given: Collection[str] = ()) -> Settings:
-    """The paper's own choices: last 5 layers, best token only, dot product, its activity rule and trimming.
+    """The paper's own choices, as its notebooks make them; see docs/method.md.
 
     given: names of settings that were asked for by name, and stay as they are
     """
@@ -29,7 +29,9 @@ def paper_settings(asked: Settings, given: Collection[str] = ()) -> Settings:
         "attribution": "dot",
         "attribute_on": "trimmed",
         "activity": "paper",
-        "context": 1024,
+        "own_layer": False,
+        "prompt_limit": 100,
+        "context": 1024,  # of the model's, where that is less
         "explain_n": 20,
         "score_n": 10,
         "docs": asked.docs or 10_000,

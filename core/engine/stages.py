@@ -6,10 +6,10 @@ A stage reads what earlier stages found from the study's state alone, so that a 
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from headtorch.core.analysis.attribution import Attribution, attribute
 from headtorch.core.analysis.congruence import best_token_neurons, random_neurons, token_neurons
@@ -30,6 +30,8 @@ from headtorch.core.events import (
 )
 from headtorch.core.records import Half, HeadId, HeadSummary, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.study.study import Study
+
+CANDIDATES = 30  # prompts of each half that are trimmed where those over the limit are dropped, as in the paper's code
 
 
 def open_model(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
@@ -71,7 +73,7 @@ def discover(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             model,
             workspace.layers,
             per_layer=None if wanted else settings.per_layer,
-            words_only=settings.preset == "paper" and not wanted,
+            spaced_only=settings.preset == "paper" and not wanted,
             by=by,
             reject_neurons=rejected,
             reject_tokens=workspace.tokens(settings.reject_tokens),
@@ -108,9 +110,10 @@ def trim_prompts(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """The strongest prompts of every neuron, trimmed together, near-duplicates collapsed."""
     settings, state = study.settings, study.state
     wanted: dict[Half, int] = {"explain": settings.explain_n, "score": 2 * settings.score_n}
+    spare = 0 if settings.prompt_limit is None else CANDIDATES  # some will be too long
     workspace.ranking.prepare([(row.neuron, row.sign) for row in state.neurons.values()], workspace.watch)
     chosen = {
-        (neuron, half): _distinct_places(workspace, row, half, count)
+        (neuron, half): _distinct_places(workspace, row, half, max(count, spare))
         for neuron, row in state.neurons.items()
         for half, count in wanted.items()
     }
@@ -123,11 +126,23 @@ def trim_prompts(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         watch=workspace.watch,
     )
     for neuron in state.neurons:
-        kept, dropped = collapse([prompt for prompt in prompts if prompt.neuron == neuron], workspace.corpus)
+        distinct, dropped = collapse([prompt for prompt in prompts if prompt.neuron == neuron], workspace.corpus)
         dropped += sum(chosen[neuron, half][1] for half in wanted)
-        yield PromptsFound(neuron=neuron, prompts=kept, dropped_near_duplicates=dropped)
+        kept, too_long = _within_limit(distinct, wanted, settings.prompt_limit)
+        yield PromptsFound(neuron=neuron, prompts=kept, dropped_near_duplicates=dropped, dropped_long=too_long)
         if not kept:
-            yield Warned(text="It never fires on this corpus, so it has no prompts.", neuron=neuron)
+            too_few = f"All of its prompts have {settings.prompt_limit} tokens or more, so none is left."
+            text = too_few if too_long else "It never fires on this corpus, so it has no prompts."
+            yield Warned(text=text, neuron=neuron)
+
+
+def _within_limit(prompts: Sequence[Prompt], counts: Mapping[Half, int], limit: int | None) -> tuple[list[Prompt], int]:
+    """The first `counts` prompts of each half with fewer than `limit` document tokens, and how many had more."""
+    if limit is None:
+        return list(prompts), 0
+    short = [prompt for prompt in prompts if len(prompt.document_tokens) < limit]
+    within = [one for half, count in counts.items() for one in [p for p in short if p.half == half][:count]]
+    return within, len(prompts) - len(short)
 
 
 def _distinct_places(workspace: Workspace, row: NextTokenNeuron, half: Half, count: int) -> tuple[list[Place], int]:
@@ -186,7 +201,7 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         summaries = [
             HeadSummary(
                 head=HeadId(layer, head),
-                mean_direct=float(arrays["headline"][:, layer, head].mean()),
+                mean_direct=float(attribution.direct[mine, layer, head].mean()),
                 mean_dot=float(attribution.dot[mine, 0, layer, head].mean()),
                 mean_removal=float(arrays["removal"][:, layer, head].mean()),
                 beta=_finite(base.beta[n, layer, head]),
@@ -196,12 +211,13 @@ def attribute_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             )
             for layer, head in np.argwhere(workspace.model.eligible_heads(neuron.layer)).tolist()
         ]
-        ranked = sorted(summaries, key=lambda summary: -abs(summary.mean_direct))
+        judged_by = np.abs(arrays["headline"].mean(0))  # layer head; nan where a head is not judged
+        order = np.argsort(-judged_by, axis=None, kind="stable")[: np.isfinite(judged_by).sum()]
         yield HeadsAttributed(
             neuron=neuron,
             artefact=study.save_arrays(arrays),
             heads=summaries,
-            top_heads=[summary.head for summary in ranked[:5]],
+            top_heads=[HeadId(*divmod(int(i), judged_by.shape[1])) for i in order[:5]],
             max_error=float(attribution.relative_error[mine].max()),
         )
 
@@ -232,8 +248,22 @@ def _arrays(study: Study, attribution: Attribution, mine: Sequence[int]) -> dict
 
 
 def headline(study: Study, attribution: Attribution) -> Float[np.ndarray, "prompt layer head"]:
-    """The numbers that heads are judged by: ⟨o_h, w_in⟩ where the settings say dot, else A(h); gated: `removal`."""
-    return attribution.dot[:, 0] if study.settings.attribution == "dot" else attribution.headline
+    """The numbers that heads are judged by: ⟨o_h, w_in⟩ where the settings say dot, else A(h); gated: `removal`.
+
+    nan for heads that are not judged: those that cannot feed the neuron, and by the settings those of its own layer.
+    """
+    judged_by = attribution.dot[:, 0] if study.settings.attribution == "dot" else attribution.headline
+    if study.settings.own_layer:
+        return judged_by
+    own = np.array([neuron.layer for neuron in attribution.neurons])
+    return np.where((own[:, None] == np.arange(judged_by.shape[1]))[:, :, None], np.float32(np.nan), judged_by)
+
+
+def judged_heads(study: Study, workspace: Workspace, layer: int) -> Bool[np.ndarray, "layer head"]:
+    """The heads that feed the MLP of `layer` and are judged: without those of its own layer where settings say so."""
+    eligible = workspace.model.eligible_heads(layer)
+    eligible[layer] &= study.settings.own_layer
+    return eligible
 
 
 def _finite(value: float) -> float | None:

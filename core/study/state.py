@@ -87,6 +87,7 @@ class StudyState:
     index: IndexReady | None = None
     prompts: dict[NeuronId, list[Prompt]] = field(default_factory=dict)
     dropped: dict[NeuronId, int] = field(default_factory=dict)  # near-duplicate prompts
+    dropped_long: dict[NeuronId, int] = field(default_factory=dict)  # prompts over the limit of the settings
     validity: dict[NeuronId, Validity] = field(default_factory=dict)
     attributed: dict[NeuronId, HeadsAttributed] = field(default_factory=dict)
     activity: dict[NeuronId, HeadActivityFound] = field(default_factory=dict)
@@ -134,8 +135,9 @@ class StudyState:
                 self.visited[found.neuron] = found
             case IndexReady():
                 self.index = event
-            case PromptsFound(neuron=neuron, prompts=prompts, dropped_near_duplicates=dropped):
-                self.prompts[neuron], self.dropped[neuron] = prompts, dropped
+            case PromptsFound(neuron=neuron, prompts=prompts):
+                self.prompts[neuron], self.dropped[neuron] = prompts, event.dropped_near_duplicates
+                self.dropped_long[neuron] = event.dropped_long
             case ValidityMeasured(validity=validity):
                 self.validity[validity.neuron] = validity
             case HeadsAttributed(neuron=neuron):
@@ -259,6 +261,20 @@ class StudyState:
         by_head = {summary.head: summary for summary in event.heads}
         ranked = [head for head in event.top_heads if head in by_head]
         return {head: by_head[head] for head in [*ranked, *by_head]}
+
+    def mean_headlines(self, neuron: NeuronId) -> dict[HeadId, float]:
+        """By head, the mean over prompts of what heads are judged and ranked by: dot, or of gated neurons the removal.
+
+        Else A(h), as in studies whose summaries know no other number.
+        """
+        gated = self.model is not None and self.model.gated
+        by_dot = self.settings is not None and self.settings.attribution == "dot"
+
+        def headline(summary: HeadSummary) -> float | None:
+            return summary.mean_dot if by_dot else summary.mean_removal if gated else None
+
+        means = {head: (headline(summary), summary.mean_direct) for head, summary in self.heads(neuron).items()}
+        return {head: direct if chosen is None else chosen for head, (chosen, direct) in means.items()}
 
     def activity_of(self, neuron: NeuronId, head: HeadId) -> HeadActivity | None:
         """On which prompts the head is active, as `explainable` has it; None where it was not worth explaining."""

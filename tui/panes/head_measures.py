@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -32,7 +33,7 @@ class Measured:
     gap: str = ""
 
 
-def grid_of(facts: ModelFacts, values: dict[HeadId, float | None]) -> Grid:
+def grid_of(facts: ModelFacts, values: Mapping[HeadId, float | None]) -> Grid:
     """The numbers by layer and head; heads that the model does not have are left out."""
     grid: Grid = [[None] * facts.n_heads for _ in range(facts.n_layers)]
     for head, value in values.items():

@@ -115,7 +115,7 @@ def head_view(session: Session) -> HeadView | None:
         scope=_scope(session, prompt),
         measure=measure_of(session, facts),
         one_prompt=prompt is not None,
-        values=grid_of(facts, {head: one.mean_direct for head, one in summaries.items()})
+        values=grid_of(facts, session.state.mean_headlines(neuron))
         if prompt is None or arrays is None
         else _of_prompt(facts, arrays, prompt),
         total=_total(session, facts, arrays, prompt),

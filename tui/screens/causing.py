@@ -46,8 +46,8 @@ class Causing:
             ranked = sorted(known.heads, key=lambda one: -abs(one.activation if gated else one.pre_activation))
             heads = [one.head for one in ranked]
         else:
-            summaries = state.heads(chosen.neuron)
-            heads = sorted(summaries, key=lambda head: -abs(summaries[head].mean_direct))
+            means = state.mean_headlines(chosen.neuron)
+            heads = sorted(means, key=lambda head: -abs(means[head]))
         return [head for head in heads if head != chosen.head][:count]
 
     def measure(self, kind: type[MeasureEffects | MeasureCooperation | MeasureSpectrum]) -> None:

@@ -86,10 +86,7 @@ def known_places(session: Session) -> tuple[list[Suggestion], list[Suggestion], 
 
 def _heads(session: Session) -> list[Suggestion]:
     neuron = session.selection.neuron
-    event = session.state.attributed.get(neuron) if neuron is not None else None
-    if event is None:
-        return []
-    means = {summary.head: summary.mean_direct for summary in event.heads}
+    means = session.state.mean_headlines(neuron) if neuron is not None else {}
     ranked = sorted(means, key=lambda head: -abs(means[head]))
     return [Suggestion(str(head), f"gives {means[head]:+.2f} to {neuron}".replace("-", "−")) for head in ranked]
 

@@ -198,7 +198,8 @@ def _neuron_part(
 def _heads_shown(state: StudyState, neuron: NeuronId) -> list[HeadId]:
     heads, attributed = state.heads(neuron), state.attributed.get(neuron)
     top = attributed.top_heads if attributed else []
-    others = sorted((head for head in heads if head not in top), key=lambda head: -abs(heads[head].mean_direct))
+    means = state.mean_headlines(neuron)
+    others = sorted((head for head in heads if head not in top), key=lambda head: -abs(means[head]))
     ranked = [*(head for head in top if head in heads), *others]
     explained = {said.head for said in state.explanations_of(neuron)}
     shown = [head for rank, head in enumerate(ranked) if rank < HEADS_SHOWN or head in explained]

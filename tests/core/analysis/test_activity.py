@@ -48,7 +48,7 @@ def test_the_papers_rule_compares_the_heads_of_one_prompt() -> None:
     for prompt in range(len(values)):
         eligible = [float(value) for value in values[prompt].ravel() if not math.isnan(value)]
         mean = sum(eligible) / len(eligible)
-        deviation = math.sqrt(sum((value - mean) ** 2 for value in eligible) / len(eligible))
+        deviation = math.sqrt(sum((value - mean) ** 2 for value in eligible) / (len(eligible) - 1))
         assert np.array_equal(found[prompt], values[prompt] > mean + 2 * deviation)
         assert np.array_equal(mirrored[prompt], values[prompt] < mean - 2 * deviation)
     assert found[3, 0, 4] and mirrored[5, 1, 2]

@@ -20,7 +20,7 @@ from headtorch.core.analysis.congruence import (
     Unembedding,
     best_token,
     best_token_neurons,
-    is_spaced_word,
+    is_spaced,
     layer_congruence,
     random_neurons,
     token_neurons,
@@ -246,15 +246,13 @@ def test_limits_take_the_best_of_each_layer_and_of_all() -> None:
         assert [row for row in two_each if row.neuron.layer == layer] == of_layer[:2]
 
 
-def test_the_papers_filter_keeps_words_behind_a_space() -> None:
-    assert [token for token in (" States", "States", " a", " an", " 12", " x.", "", " ") if is_spaced_word(token)] == [
-        " States",
-        " an",
-    ]
+def test_the_papers_filter_keeps_a_space_and_two_characters_or_more_letters_or_not() -> None:
+    tokens = (" States", "States", " a", " an", " 12", " x.", " don't", "", " ", "  ", "   ", "\n\n\n", "<0x20><0xE2>")
+    assert [token for token in tokens if is_spaced(token)] == [" States", " an", " 12", " x.", " don't", "   "]
     model = planted_model()
-    found = best_token_neurons(model, LAYERS, words_only=True)
+    found = best_token_neurons(model, LAYERS, spaced_only=True)
     assert 0 < len(found) < 3 * model.facts.d_mlp
-    assert found == [row for row in best_token_neurons(model, LAYERS) if is_spaced_word(row.token)]
+    assert found == [row for row in best_token_neurons(model, LAYERS) if is_spaced(row.token)]
 
 
 def test_the_best_token_of_one_neuron_is_that_of_the_search() -> None:
