@@ -36,22 +36,32 @@ def near_copies(
     either side of the firing token; without it the kept tokens stand in for them.
     """
     places = [prompt.token_ids for prompt in prompts] if surroundings is None else surroundings
-    shingles = [_shingles(ids) for ids in places]
-    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
-    texts = {prompt_text(prompts[i]) for i in explaining}
-    holders: dict[tuple[int, ...], list[int]] = defaultdict(list)  # shingle → explaining prompts
-    for i in explaining:
-        for shingle in shingles[i]:
-            holders[shingle].append(i)
-    found = set()
-    for i, prompt in enumerate(prompts):
-        if prompt.half != "score":
-            continue
-        shared = Counter(j for shingle in shingles[i] for j in holders.get(shingle, ()))
-        alike = any(n >= near * (len(shingles[i]) + len(shingles[j]) - n) for j, n in shared.items())
-        if alike or prompt_text(prompt) in texts:
-            found.add(i)
-    return frozenset(found)
+    scoring = [prompt.half == "score" for prompt in prompts]
+    texts = {prompt_text(prompt) for prompt in prompts if prompt.half == "explain"}
+    same = {i for i, prompt in enumerate(prompts) if scoring[i] and prompt_text(prompt) in texts}
+    return near_copy_indices(places, scoring, near=near) | same
+
+
+def near_copy_indices(
+    surroundings: Sequence[Sequence[int]], held_out: Sequence[bool], *, near: float = NEAR
+) -> frozenset[int]:
+    """Indices of the held-out places whose surrounding token ids nearly repeat those of a training place.
+
+    |A ∩ B|/|A ∪ B| ≥ `near` over the sets of 3-token sequences.
+    """
+    shingles = [_shingles(ids) for ids in surroundings]
+    holders: dict[tuple[int, ...], list[int]] = defaultdict(list)  # shingle → training places
+    for i, shingle_set in enumerate(shingles):
+        if not held_out[i]:
+            for shingle in shingle_set:
+                holders[shingle].append(i)
+    copies = set()
+    for i, shingle_set in enumerate(shingles):
+        if held_out[i]:
+            shared = Counter(j for shingle in shingle_set for j in holders.get(shingle, ()))
+            if any(n >= near * (len(shingle_set) + len(shingles[j]) - n) for j, n in shared.items()):
+                copies.add(i)
+    return frozenset(copies)
 
 
 def _shingles(ids: Sequence[int]) -> set[tuple[int, ...]]:

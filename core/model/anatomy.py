@@ -52,6 +52,11 @@ class Norm:
         change = centred(change) if self.kind == "layer" else change
         return change / scale[..., None] * self.gain
 
+    def passed_back(self, direction: Float[Tensor, "... d_model"]) -> Float[Tensor, "... d_model"]:
+        """What reading `direction` behind the norm reads before it, times σ: centre(gain ⊙ direction)."""
+        scaled = direction * self.gain.to(direction)
+        return centred(scaled) if self.kind == "layer" else scaled
+
 
 @dataclass(frozen=True)
 class Block:

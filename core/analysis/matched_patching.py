@@ -1,0 +1,185 @@
+"""Which heads bring about that a neuron fires here and not there, the last token being the same?
+
+Within a matched pair (a firing place, and a place of the same last token where the neuron is off) a head's output at p
+is exchanged:
+
+    taken     T(h) = Σ(a_on − a_on[z_h ← off]) / Σ(a_on − a_off)
+    restored  R(h) = Σ(a_off[z_h ← on] − a_off) / Σ(a_on − a_off)
+
+Exchanging all heads of layers that feed the neuron gives exactly 1 both ways where positions enter by rotation alone:
+the check of every run. Heads are chosen on training pairs by ⟨∂a/∂z_h, z_h(on) − z_h(off)⟩, and exchanged exactly on
+held-out pairs. (Replacing by means instead would mix in saturation: a neuron that is off has nothing left to lose.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+
+from headtorch.core.analysis.position_replay import (
+    EditJob,
+    Queries,
+    Rows,
+    attribution_patching,
+    edited_activations,
+    joined,
+    observe,
+)
+from headtorch.core.model.language_model import LanguageModel
+from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.watch import SILENT, Watch
+
+SINGLE = 8  # heads exchanged alone
+JOINT = (5, 20)  # and the strongest so many together, beside all of them
+MOST = 0.8  # of the difference, that the strongest heads are counted up to
+
+Ints = Int[np.ndarray, " pair"]
+
+
+@dataclass(frozen=True)
+class Pairs:
+    """Matched pairs of one neuron: rows and row indices of the firing places and of those where it is off."""
+
+    neuron: NeuronId
+    on: Queries
+    off: Queries
+
+    def __len__(self) -> int:
+        return len(self.on)
+
+
+@dataclass(frozen=True)
+class Exchanged:
+    """What exchanging heads does, pair by pair, in units of the activation."""
+
+    difference: Float[np.ndarray, " pair"]  # a_on − a_off
+    taken: Float[np.ndarray, "edit pair"]  # a_on − a_on[z ← off]
+    restored: Float[np.ndarray, "edit pair"]  # a_off[z ← on] − a_off
+
+
+def ranked_heads(
+    model: LanguageModel, rows: Rows, pairs: Sequence[Pairs], *, watch: Watch = SILENT
+) -> list[list[HeadId]]:
+    """For each neuron its eligible heads by what attribution patching says that each takes, strongest first."""
+    estimates = _by_neuron(pairs, lambda queries: _estimated(model, rows, pairs, queries, watch))
+    ranked = []
+    for one, estimate in zip(pairs, estimates, strict=True):
+        total = estimate.sum(0)  # layer head
+        eligible = np.argwhere(model.eligible_heads(one.neuron.layer))
+        order = np.argsort(-total[eligible[:, 0], eligible[:, 1]], kind="stable")
+        ranked.append([HeadId(*map(int, eligible[i])) for i in order])
+    return ranked
+
+
+def _estimated(
+    model: LanguageModel, rows: Rows, pairs: Sequence[Pairs], on: Queries, watch: Watch
+) -> Float[np.ndarray, "pair layer head"]:
+    off = observe(model, rows, joined([one.off for one in pairs]), watch=watch).heads
+    return np.nan_to_num(attribution_patching(model, rows, on, off, np.arange(len(on)), watch=watch))
+
+
+def _by_neuron(
+    pairs: Sequence[Pairs], evaluate: Callable[[Queries], Float[np.ndarray, "pair layer head"]]
+) -> list[Float[np.ndarray, "pair layer head"]]:
+    values = evaluate(joined([one.on for one in pairs]))
+    parts: list[Float[np.ndarray, "pair layer head"]] = np.split(values, np.cumsum([len(one) for one in pairs])[:-1])
+    return parts
+
+
+def head_sets(model: LanguageModel, neuron: NeuronId, ranked: Sequence[HeadId]) -> Bool[np.ndarray, "edit layer head"]:
+    """The strongest SINGLE heads alone, the strongest 5 and 20 together, and all heads that can feed the neuron."""
+    singles = [[head] for head in ranked[:SINGLE]]
+    groups = [*singles, *(ranked[:count] for count in JOINT)]
+    masks = np.zeros((len(groups) + 1, model.facts.n_layers, model.facts.n_heads), bool)
+    for mask, group in zip(masks, groups, strict=False):
+        for head in group:
+            mask[head.layer, head.index] = True
+    masks[-1] = model.eligible_heads(neuron.layer)
+    return masks
+
+
+def first_heads(
+    model: LanguageModel, ranked: Sequence[HeadId], counts: Sequence[int]
+) -> Bool[np.ndarray, "edit layer head"]:
+    """The strongest so many heads together, for each count."""
+    masks = np.zeros((len(counts), model.facts.n_layers, model.facts.n_heads), bool)
+    for mask, count in zip(masks, counts, strict=True):
+        for head in ranked[:count]:
+            mask[head.layer, head.index] = True
+    return masks
+
+
+def exchange(
+    model: LanguageModel,
+    rows: Rows,
+    pairs: Sequence[Pairs],
+    masks: Sequence[Bool[np.ndarray, "edit layer head"]],
+    *,
+    both_ways: bool = True,
+    watch: Watch = SILENT,
+) -> list[Exchanged]:
+    """For each neuron, every set of heads exchanged within every pair. Without `both_ways` nothing is restored."""
+    ends = joined([end for one in pairs for end in (one.on, one.off)])
+    seen = observe(model, rows, ends, watch=watch)
+    starts = np.cumsum([0, *(2 * len(one) for one in pairs)])
+    jobs = []
+    for one, sets, start in zip(pairs, masks, starts, strict=False):
+        n = len(one)
+        on, off = seen.heads[start : start + n], seen.heads[start + n : start + 2 * n]
+        jobs.append(EditJob(one.on, sets, off, np.arange(n)))
+        if both_ways:
+            jobs.append(EditJob(one.off, sets, on, np.arange(n)))
+    after = iter(edited_activations(model, rows, jobs, watch=watch))
+    exchanged = []
+    for one, start in zip(pairs, starts, strict=False):
+        n = len(one)
+        a_on, a_off = seen.activation[start : start + n], seen.activation[start + n : start + 2 * n]
+        taken = a_on - next(after)
+        restored = next(after) - a_off if both_ways else np.zeros_like(taken)
+        exchanged.append(Exchanged(a_on - a_off, taken, restored))
+    return exchanged
+
+
+def heads_for_most(
+    model: LanguageModel, rows: Rows, pairs: Pairs, ranked: Sequence[HeadId], *, watch: Watch = SILENT
+) -> int | None:
+    """How many of the strongest heads together take at least 80 % of the difference, to within a twelfth.
+
+    Sets grow by half until one is enough; the answer is the smallest tried between the last two. None where not even
+    all ranked heads are enough.
+    """
+    counts, n = [], 1
+    while n < len(ranked):
+        counts.append(n)
+        n = max(n + 1, n * 3 // 2)
+    counts.append(len(ranked))
+    shares = _shares(model, rows, pairs, ranked, counts, watch)
+    enough = np.flatnonzero(shares >= MOST)
+    if not len(enough):
+        return None
+    first = int(enough[0])
+    between = range(counts[first - 1] + 1 if first else 1, counts[first])
+    step = max(1, len(between) // 6)
+    finer = list(between)[step - 1 :: step]
+    if not finer:
+        return counts[first]
+    reached = np.flatnonzero(_shares(model, rows, pairs, ranked, finer, watch) >= MOST)
+    return finer[int(reached[0])] if len(reached) else counts[first]
+
+
+def _shares(
+    model: LanguageModel, rows: Rows, pairs: Pairs, ranked: Sequence[HeadId], counts: Sequence[int], watch: Watch
+) -> Float[np.ndarray, " count"]:
+    done = exchange(model, rows, [pairs], [first_heads(model, ranked, counts)], both_ways=False, watch=watch)[0]
+    total = done.difference.sum()
+    shares: Float[np.ndarray, " count"] = done.taken.sum(1) / total if total > 0 else np.zeros(len(counts))
+    return shares
+
+
+def limited(pairs: Pairs, most: int) -> Pairs:
+    """The first `most` pairs."""
+    chosen = np.arange(min(most, len(pairs)))
+    return Pairs(pairs.neuron, pairs.on.take(chosen), pairs.off.take(chosen))
