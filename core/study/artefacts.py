@@ -34,7 +34,7 @@ class Artefacts:
         if not path.exists():
             with storage_errors(path):
                 self.folder.mkdir(parents=True, exist_ok=True)
-            write_atomic(path, _npz(arrays))
+            write_atomic(path, npz_bytes(arrays))
         return name
 
     def load(self, name: str) -> dict[str, NDArray[np.generic]]:
@@ -69,7 +69,7 @@ def content_hash(arrays: Arrays) -> str:
     return digest.hexdigest()
 
 
-def _npz(arrays: Arrays) -> bytes:
+def npz_bytes(arrays: Arrays) -> bytes:
     """The file of these arrays, its bytes the same wherever it is written.
 
     Not by np.savez, which takes no array called "file". Not deflated: zlibs differ in their bytes, a study's archive

@@ -16,6 +16,7 @@ from headtorch.core.records import NeuronId, Record
 from headtorch.core.study.claim_families import Families, Family, families
 from headtorch.core.study.claim_joins import context_row, head_row
 from headtorch.core.study.claim_rows import CHANCE, ClaimRow, ContextRow, HeadClaimRow
+from headtorch.core.study.stages import has_claim_stages
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.verdict import ControlCount, Controls, RandomNeurons, StudyVerdict, verdict_sentence
 
@@ -188,7 +189,7 @@ def _sentence(state: StudyState, verdict: StudyVerdict, candidates: Sequence[Cla
 def _untested(state: StudyState) -> str:
     if state.settings is not None and state.settings.preset == "paper":
         return PAPER
-    return BEFORE_CLAIMS if "contrast" in {stage for stage, _ in [*state.done, *state.running]} else NOT_YET
+    return NOT_YET if has_claim_stages(state) else BEFORE_CLAIMS
 
 
 def _is_last_token(row: ClaimRow) -> bool:

@@ -26,6 +26,9 @@ class NeuronRow(Record, frozen=True, kw_only=True):
     valid: bool | None  # None: not measured
     next_share: float | None
     lift: float | None
+    context_share: float | None  # share of the activation that heads account for; None: not measured
+    context_share_low: float | None
+    context_share_high: float | None
     prompts: int
     heads_explained: int
     scored: int  # explained heads that could be scored
@@ -130,7 +133,8 @@ def summary_rows(state: StudyState, explainer: str | None = None) -> list[Neuron
 def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> NeuronRow:
     """A neuron's row, with the scores of `explainer`."""
     neuron = found.neuron
-    validity = state.validity.get(neuron)
+    validity, measured = state.validity.get(neuron), state.context_share.get(neuron)
+    share = measured.share if measured else None
     scores = [score for score in state.scores_of(neuron) if score.explainer == explainer]
     scorable = {score.head: score.e for score in scores if score.e is not None}
     best = next((score for score in scores if score.e is not None and score.e == max(scorable.values())), None)
@@ -149,6 +153,9 @@ def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Neu
         valid=validity.valid if validity else None,
         next_share=validity.next_share if validity else None,
         lift=validity.lift if validity else None,
+        context_share=share.value if share else None,
+        context_share_low=share.low if share else None,
+        context_share_high=share.high if share else None,
         prompts=len(state.prompts.get(neuron, [])),
         heads_explained=sum(said.explainer == explainer for said in state.explanations_of(neuron)),
         scored=len(scorable),

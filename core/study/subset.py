@@ -14,10 +14,14 @@ from headtorch.core.study.state import StudyState
 
 ALL, BOOKMARKED = "all", "bookmarked"
 _BY_NEURON = (
-    *("prompts", "dropped", "validity", "attributed", "activity", "shaded"),
+    *("prompts", "dropped", "dropped_long", "validity", "attributed", "activity", "shaded"),
     *("effects", "cooperation", "spectrum"),
+    *("firing", "context_share", "claim_heads", "controls"),
 )
-_BY_HEAD = ("explanations", "judgements", "scores", "unanswered", "ablations")  # keys that begin with a neuron
+_BY_HEAD = (  # keys that begin with a neuron
+    *("explanations", "judgements", "scores", "unanswered", "ablations"),
+    *("context_claims", "head_claims", "claim_artefacts"),
+)
 
 
 def chosen_neurons(text: str, state: StudyState, book: NoteBook) -> list[NeuronId] | None:

@@ -23,8 +23,8 @@ def strongest_first(prompts: Sequence[Prompt]) -> list[int]:
 
 
 def examples(state: StudyState, activity: HeadActivity) -> tuple[list[int], list[int]]:
-    """The strongest prompts on which the head is active, and on which it is not."""
-    order = strongest_first(state.labelled_prompts(activity))
+    """The strongest prompts on which the head is active, and on which it is not; none that cannot be read."""
+    order = strongest_first(_labelled(state, activity))
     active = [i for i in order if activity.active[i]]
     return active[:ACTIVE_SHOWN], [i for i in order if not activity.active[i]][:INACTIVE_SHOWN]
 
@@ -63,6 +63,8 @@ def cited_prompts(
     lit = _shading(state, neuron, load)
     cited_by: dict[int, set[str]] = {i: set() for i in strongest}
     for part in heads:
+        if part.is_of_firing_places:
+            continue
         for i in chain(part.active_examples, part.inactive_examples, wrong_prompts(part)):
             if i < len(prompts):
                 cited_by.setdefault(i, set()).add(str(part.head))
@@ -70,6 +72,26 @@ def cited_prompts(
             if part.activity is not None and part.activity.active[i]:
                 cited_by[i].add(str(part.head))
     return [_cited(i, prompts[i], lit.get(i), sorted(names)) for i, names in sorted(cited_by.items())]
+
+
+def cited_places(state: StudyState, neuron: NeuronId, heads: Sequence[HeadPart]) -> list[CitedPrompt]:
+    """Every firing place that a head's examples point at, each once, unshaded."""
+    of_places = [part for part in heads if part.is_of_firing_places and part.activity is not None]
+    if not of_places or state.neurons[neuron].random:
+        return []
+    pointed_at = {
+        i for part in of_places for i in chain(part.active_examples, part.inactive_examples, wrong_prompts(part))
+    }
+    prompts = _labelled(state, of_places[0].activity)
+    return [_cited(i, prompts[i], None, ()) for i in sorted(pointed_at) if i < len(prompts)]
+
+
+def _labelled(state: StudyState, activity: HeadActivity | None) -> list[Prompt]:
+    """A report without examples is better than none, so an artefact that is missing or damaged is passed over."""
+    try:
+        return state.labelled_prompts(activity) if activity is not None else []
+    except StudyError:
+        return []
 
 
 def _cited(index: int, prompt: Prompt, lit: ShadedPrompt | None, heads: Iterable[str]) -> CitedPrompt:

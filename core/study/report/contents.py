@@ -8,6 +8,7 @@ from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
 from headtorch.core.causes import Ablation
+from headtorch.core.claims import ContextShare
 from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadUnanswered, IndexReady, Warned
 from headtorch.core.records import (
     Explanation,
@@ -20,26 +21,29 @@ from headtorch.core.records import (
 )
 from headtorch.core.settings import Settings
 from headtorch.core.study.artefacts import Arrays
+from headtorch.core.study.claim_rows import ClaimRow
 from headtorch.core.study.comparisons import Against, ExplainerScores, StudyScores
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.rating_summary import RatingSummary, summarize
 from headtorch.core.study.ratings import AnyAnswer
 from headtorch.core.study.report.cause import Cause, cause_of
-from headtorch.core.study.report.cited import cited_prompts, examples, head_map, strongest_first
-from headtorch.core.study.report.method import BIBTEX, LIMITS, METHOD_NOTES, PAPER, formulas
+from headtorch.core.study.report.cited import cited_places, cited_prompts, examples, head_map, strongest_first
+from headtorch.core.study.report.claims import RewrittenClaim, claims_of, rewritten_claims
+from headtorch.core.study.report.method import BIBTEX, LIMITS, PAPER, formulas, method_notes
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.rows import NeuronRow, summary_rows
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.subset import notes_on, only
+from headtorch.core.study.verdict import Controls, StudyVerdict
 from headtorch.core.version import version
 
 PROMPTS_SHOWN = 10  # a neuron
 HEADS_SHOWN = 12  # a neuron, beside those explained
-FINDINGS_SHOWN = 20
+EXPLAINED_SHOWN = 20
 
 
-class Finding(Record, frozen=True, kw_only=True):
-    """An explained head of a next-token neuron that could be scored."""
+class ScoredHead(Record, frozen=True, kw_only=True):
+    """An explained head of a next-token neuron with its score: no finding, for its effect need not be where E is."""
 
     found: NextTokenNeuron
     explanation: Explanation
@@ -51,13 +55,21 @@ class Finding(Record, frozen=True, kw_only=True):
 class Report(Record, frozen=True, kw_only=True):
     """Everything that the report files say."""
 
-    format: int = 1
+    format: int = 2
     study: str
+    verdict: StudyVerdict
+    findings: list[ClaimRow]  # claims that passed every test, the strongest neurons first
+    candidates: list[ClaimRow]  # all other claims, with the reasons why they are no findings
+    last_token: list[ClaimRow]  # claims about the token at p alone
+    controls: Controls
+    rewritten: list[RewrittenClaim]  # of findings, texts with the edits that tested them
+    random_claims: list[ClaimRow]  # of the random baseline
+    context_shares: list[ContextShare]
     settings: Settings
     versions: dict[str, str]  # of the packages that were installed when the report was written
     model: ModelFacts | None
     corpus: CorpusOpened | None
-    findings: list[Finding]  # the highest lower bound of E first
+    explained: list[ScoredHead]  # the explained heads of the highest lower bound of E
     not_scorable: int  # explained heads of next-token neurons with one class only
     summary: list[NeuronRow]
     neurons: list[NeuronPart]
@@ -101,17 +113,25 @@ def build_report(
         neurons chosen by hand are no sample
     """
     book, whole, state = notes_on(book or NoteBook(), neurons), state, only(state, neurons)
-    scores = StudyScores(name, whole)
+    scores, claims = StudyScores(name, whole), claims_of(whole, neurons)
     scored = [
         score for found in state.next_token_neurons() for score in state.scores_of(found.neuron)
-    ]  # the random baseline is compared, never a finding
+    ]  # the random baseline is compared, never told among them
     return Report(
         study=name,
         settings=settings,
         versions=_versions(),
         model=state.model,
         corpus=state.corpus,
-        findings=_findings(state, [score for score in scored if score.e is not None])[:FINDINGS_SHOWN],
+        verdict=claims.verdict,
+        findings=claims.findings,
+        candidates=claims.candidates,
+        last_token=claims.last_token,
+        controls=claims.verdict.controls,
+        rewritten=rewritten_claims(whole, claims.findings),
+        random_claims=claims.random,
+        context_shares=[*state.own(state.context_share).values()],
+        explained=_explained(state, [score for score in scored if score.e is not None])[:EXPLAINED_SHOWN],
         not_scorable=sum(score.e is None for score in scored),
         summary=summary_rows(state),
         neurons=[_neuron_part(state, found, book, load) for found in state.neurons.values()],
@@ -132,7 +152,7 @@ def build_report(
         finished=state.finished.seconds if state.finished else None,
         cause=cause_of(state),
         people=summarize(whole, answers) if answers else None,
-        method=(PAPER, *(f"{formula}: {meaning}." for formula, meaning in formulas(settings)), *METHOD_NOTES),
+        method=_method(settings, claims.verdict.tested),
         limits=LIMITS,
         citation=BIBTEX,
         chosen=None if neurons is None else len(state.neurons),
@@ -145,7 +165,12 @@ def other_notes(report: Report) -> list[str]:
     return [subject for subject in report.notes if subject not in told]
 
 
-def _findings(state: StudyState, scores: list[Score]) -> list[Finding]:
+def _method(settings: Settings, tested: bool) -> tuple[str, ...]:
+    told = (f"{formula}: {meaning}." for formula, meaning in formulas(settings, tested=tested))
+    return (PAPER, *told, *method_notes(tested=tested))
+
+
+def _explained(state: StudyState, scores: list[Score]) -> list[ScoredHead]:
     def strength(score: Score) -> tuple[float, float]:
         return (score.interval.low if score.interval else 0.0, score.e or 0.0)
 
@@ -156,7 +181,7 @@ def _findings(state: StudyState, scores: list[Score]) -> list[Finding]:
             continue
         activity = state.activity_of(score.neuron, score.head)
         found.append(
-            Finding(
+            ScoredHead(
                 found=state.neurons[score.neuron],
                 explanation=explanation,
                 score=score,
@@ -174,6 +199,7 @@ def _neuron_part(
     heads = [_head_part(state, neuron, head) for head in _heads_shown(state, neuron)]
     prompts = state.prompts.get(neuron, [])
     attributed, activity = state.attributed.get(neuron), state.activity.get(neuron)
+    firing = state.firing.get(neuron)
     strongest = strongest_first(prompts)[:PROMPTS_SHOWN]
     return NeuronPart(
         found=found,
@@ -181,6 +207,8 @@ def _neuron_part(
         prompts=[prompts[i] for i in strongest],
         prompts_in_all=len(prompts),
         near_duplicates_dropped=state.dropped.get(neuron, 0),
+        context_share=state.context_share.get(neuron),
+        firing=firing.firing if firing else None,
         max_error=attributed.max_error if attributed else None,
         eligible_heads=len(attributed.heads) if attributed else 0,
         never_active=activity.never_active if activity else None,
@@ -192,6 +220,7 @@ def _neuron_part(
         map=head_map(state, neuron),
         strongest=strongest,
         cited=cited_prompts(state, neuron, strongest, heads, load),
+        cited_places=cited_places(state, neuron, heads),
     )
 
 

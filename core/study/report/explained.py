@@ -18,7 +18,7 @@ from headtorch.core.study.report.phrases import delta_log_p, number, percent, sm
 def explained_head(head: HeadPart, part: NeuronPart, report: Report) -> Iterator[str]:
     """Blocks of Markdown; examples are left out for a neuron of the random baseline."""
     scores = {score.explainer: score for score in head.scores}
-    cited = {} if part.found.random else {prompt.index: prompt for prompt in part.cited}
+    cited = {} if part.found.random else part.cited_of(head)
     mark = "★ " if f"{part.found.neuron} {head.head}" in report.bookmarks else ""
     for said in head.explanations:
         score = scores.get(said.explainer)

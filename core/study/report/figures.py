@@ -11,7 +11,10 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from headtorch.core.errors import InputError
-from headtorch.core.study.report.contents import Finding, Report
+from headtorch.core.records import NeuronId
+from headtorch.core.study.claim_rows import ClaimRow, HeadClaimRow
+from headtorch.core.study.claim_text import subject
+from headtorch.core.study.report.contents import Report, ScoredHead
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
 from headtorch.core.study.report.selected import in_full
 from headtorch.core.text import visible, visible_token
@@ -68,13 +71,16 @@ def figures(report: Report) -> dict[str, bytes]:
 def _drawn(report: Report) -> Iterator[tuple[str, Figure]]:
     if report.findings:
         yield "findings", _findings(report)
+    if report.explained:
+        yield "explained", _explained(report)
     if any(group.values for group in report.groups):
         yield "scores", _scores(report)
-    ablated = [finding for finding in report.findings if _deltas(finding) is not None][:FINDINGS]
+    ablated = [finding for finding in report.explained if _deltas(finding) is not None][:FINDINGS]
     if ablated:
         yield "ablations", _ablations(ablated)
     parts = {part.found.neuron: part for part in report.neurons if part.map}
-    best = dict.fromkeys(finding.found.neuron for finding in report.findings)
+    found = (NeuronId.parse(row.neuron) for row in report.findings)
+    best = dict.fromkeys([*found, *(one.found.neuron for one in report.explained)])
     for neuron in [neuron for neuron in best if neuron in parts][:MAPS]:
         yield f"heads-{neuron}", _head_map(parts[neuron], in_full(parts[neuron], report))
 
@@ -86,7 +92,7 @@ def _new(height: float, width: float = COLUMN) -> tuple[Figure, Axes]:
     return figure, figure.add_subplot()
 
 
-def _label(finding: Finding) -> str:
+def _label(finding: ScoredHead) -> str:
     return f"{finding.score.head} → {finding.found.neuron} {visible_token(finding.found.token)}"
 
 
@@ -98,8 +104,31 @@ def _rows(axes: Axes, labels: list[str]) -> None:
 
 
 def _findings(report: Report) -> Figure:
-    """E with its interval, the highest lower bound on top."""
+    """What each finding's heads account for: the share taken by five heads, or the effect contrast, with intervals."""
     shown = report.findings[:FINDINGS]
+    figure, axes = _new(0.75 + 0.17 * len(shown))
+    for y, row in enumerate(shown):
+        share, low, high = _share(row)
+        if low is not None and high is not None:
+            axes.plot([100 * low, 100 * high], [y, y], color=LIT, linewidth=1.4)
+        if share is not None:
+            axes.plot([100 * share], [y], "o" if isinstance(row, HeadClaimRow) else "D", color=LIT, markersize=3.6)
+    axes.axvline(0, color=QUIET, linewidth=0.7, dashes=(2, 2))
+    _rows(axes, [subject(row) for row in shown])
+    axes.set_xlabel("% of the activation, 95 % interval\ndiamond: five heads, matched pairs; dot: contrast of one")
+    return figure
+
+
+def _share(row: ClaimRow) -> tuple[float | None, float | None, float | None]:
+    if isinstance(row, HeadClaimRow):
+        return row.contrast, row.contrast_low, row.contrast_high
+    five = next((one for one in row.joint if one.heads > 1), None)
+    return (five.taken, five.low, five.high) if five is not None else (None, None, None)
+
+
+def _explained(report: Report) -> Figure:
+    """E with its interval, the highest lower bound on top."""
+    shown = report.explained[:FINDINGS]
     figure, axes = _new(0.65 + 0.17 * len(shown))
     for y, finding in enumerate(shown):
         score = finding.score
@@ -142,14 +171,14 @@ def _scores(report: Report) -> Figure:
     return figure
 
 
-def _deltas(finding: Finding) -> tuple[float, float | None] | None:
+def _deltas(finding: ScoredHead) -> tuple[float, float | None] | None:
     done = finding.ablations[0] if finding.ablations else None
     if done is None or done.active.delta_log_p is None:
         return None
     return done.active.delta_log_p, done.inactive.delta_log_p
 
 
-def _ablations(shown: list[Finding]) -> Figure:
+def _ablations(shown: list[ScoredHead]) -> Figure:
     """Δ log p with the head replaced, where it is active and where it is not."""
     figure, axes = _new(0.75 + 0.17 * len(shown))
     for y, finding in enumerate(shown):

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from typing import Literal, get_args
 
-from headtorch.core.errors import InputError
-from headtorch.core.records import Record
+from headtorch.core.errors import InputError, StudyError
+from headtorch.core.records import NeuronId, Record
+from headtorch.core.study.artefacts import npz_bytes
+from headtorch.core.study.claim_rows import ContextRow, HeadClaimRow
+from headtorch.core.study.claim_tables import (
+    ClaimPlaceRow,
+    ContextShareRow,
+    MatchedHeadTableRow,
+    PlaceTables,
+    context_share_rows,
+    matched_head_rows,
+)
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.json import to_json
 from headtorch.core.study.report.markdown import to_markdown
@@ -30,7 +40,8 @@ from headtorch.core.watch import SILENT, Watch
 Format = Literal["html", "md", "json", "csv", "parquet", "figures"]
 FORMATS: tuple[Format, ...] = get_args(Format)
 USUAL: tuple[Format, ...] = ("html", "md", "json", "csv")
-Table = tuple[str, type[Record], list[Record]]  # name, kind of its rows, rows
+Rows = Callable[[], Iterable[Record]]
+Table = tuple[str, type[Record], Rows]  # name, kind of its rows, rows
 
 
 def parse_formats(text: str) -> list[Format]:
@@ -49,13 +60,14 @@ def contents(report: Report, state: StudyState, formats: Collection[Format], wat
 
     All tell of the state as it is now, though the watch may let it grow while they are written.
     """
-    tables = [*_tables(report, state)] if {"csv", "parquet"} & set(formats) else []
+    has_tables = bool({"csv", "parquet"} & set(formats))
+    tables = [*_tables(report, state)] if has_tables else []
     found: dict[str, bytes] = {}
     for at, name in enumerate(formats):
         watch.checkpoint()
         watch.progress(name, at, len(formats), "formats")
         found.update(_WRITERS[name](report, tables))
-    return found
+    return found | mean_head_outputs(state) if has_tables else found
 
 
 def _html(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
@@ -73,18 +85,47 @@ def _json(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
 
 
 def _csv(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
-    return {f"{name}.csv": to_csv(kind, rows).encode() for name, kind, rows in tables}
+    return {f"{name}.csv": to_csv(kind, rows()).encode() for name, kind, rows in tables}
 
 
 def _parquet(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
-    return {f"{name}.parquet": to_parquet(kind, rows) for name, kind, rows in tables}
+    return {f"{name}.parquet": to_parquet(kind, rows()) for name, kind, rows in tables}
 
 
 def _tables(report: Report, state: StudyState) -> Iterator[Table]:
     for name, (kind, rows) in _TABLES.items():
-        yield name, kind, rows(state)
+        yield name, kind, _all(rows(state))
+    claims = [*report.findings, *report.candidates, *report.last_token, *report.random_claims]
+    yield "context_claims", ContextRow, _all([row for row in claims if isinstance(row, ContextRow)])
+    yield "matched_heads", MatchedHeadTableRow, _all(matched_head_rows(claims))
+    yield "head_claims", HeadClaimRow, _all([row for row in claims if isinstance(row, HeadClaimRow)])
+    yield "context_share", ContextShareRow, _all(context_share_rows(state))
+    yield "claim_places", ClaimPlaceRow, PlaceTables.of(state).rows
     if report.people is not None:
-        yield "ratings", RatingRow, [*rating_rows(report.people)]
+        yield "ratings", RatingRow, _all(rating_rows(report.people))
+
+
+def _all(rows: Iterable[Record]) -> Rows:
+    """Rows as they are now, though the state may grow before they are written."""
+    made = [*rows]
+    return lambda: made
+
+
+def mean_head_outputs(state: StudyState) -> dict[str, bytes]:
+    """What stood in for heads in effects: [layer, head, d_head], as an .npz; a file more for each neuron of another."""
+    if state.load is None:
+        return {}
+    files: dict[str, bytes] = {}
+    first_with: dict[str, NeuronId] = {}
+    for neuron, event in state.claim_heads.items():
+        first_with.setdefault(event.means, neuron)
+    for place, (artefact, neuron) in enumerate(first_with.items()):
+        try:
+            arrays = state.load(artefact)
+        except StudyError:
+            continue
+        files["mean_head_outputs.npz" if not place else f"mean_head_outputs-{neuron}.npz"] = npz_bytes(arrays)
+    return files
 
 
 def _figures(report: Report, tables: list[Table]) -> Mapping[str, bytes]:

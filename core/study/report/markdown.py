@@ -8,13 +8,14 @@ from headtorch.core.records import Explanation, GroupMean, Interval
 from headtorch.core.settings import Settings, changed_settings
 from headtorch.core.study.bars import AXIS, bars
 from headtorch.core.study.report.cause import cause_section
-from headtorch.core.study.report.contents import Finding, Report, other_notes
+from headtorch.core.study.report.contents import Report, ScoredHead, other_notes
 from headtorch.core.study.report.escape import escaped, escaped_token
-from headtorch.core.study.report.method import LIMITS, METHOD_NOTES, PAPER, formulas
+from headtorch.core.study.report.findings import findings
+from headtorch.core.study.report.method import LIMITS, PAPER, formulas, method_notes
 from headtorch.core.study.report.models import explainers_compared, language_models
 from headtorch.core.study.report.neurons import neuron_section
 from headtorch.core.study.report.people import people
-from headtorch.core.study.report.phrases import ABOUT_SOME, delta_log_p, number, small, table, with_interval
+from headtorch.core.study.report.phrases import ABOUT_SOME, delta_log_p, number, percent, small, table, with_interval
 from headtorch.core.study.report.provenance import provenance
 from headtorch.core.study.rows import NeuronRow
 
@@ -23,11 +24,14 @@ def to_markdown(report: Report) -> str:
     """The whole report, headings and tables in GitHub's Markdown."""
     lines = [
         f"# Study {escaped(report.study)}",
+        f"**{escaped(report.verdict.sentence)}**",
         *_unfinished(report),
         *_chosen(report),
+        *findings(report),
         *_question(report),
-        *_findings(report),
+        *_marked(report),
         *_summary(report),
+        *_explained(report),
         *_baseline(report),
         *explainers_compared(report.explainers),
         *people(report.people),
@@ -94,18 +98,18 @@ def _facts(report: Report) -> list[str]:
     return lines
 
 
-def _findings(report: Report) -> list[str]:
-    lines = ["## Findings"]
-    if not report.findings:
+def _explained(report: Report) -> list[str]:
+    lines = ["## Explained heads"]
+    if not report.explained:
         lines.append("No explained head could be scored.")
     else:
         lines.append(
-            "Explained heads, the highest lower bound of E first. They are the best of many, so their E leans upwards; "
-            "the medians below do not."
+            "How well explanations tell active from inactive, the highest lower bound of E first. They are the best of "
+            "many, so their E leans upwards; the medians above do not. E says nothing about the size of an effect."
         )
         header = ["neuron", "token", "head", "active when", "E [95 %]", "n", "q", "Δ log p, head ablated"]
-        lines.append(table(header, [_finding(finding) for finding in report.findings]))
-        if any(finding.score.lower for finding in report.findings):
+        lines.append(table(header, [_scored(one) for one in report.explained]))
+        if any(one.score.lower for one in report.explained):
             lines.append(
                 "(n lower): so many of the prompts are from lower activation bins. The head is active on nearly all of "
                 "the strongest prompts, so part of what its E tells apart is strong firing from weak."
@@ -115,12 +119,12 @@ def _findings(report: Report) -> list[str]:
             "Explained heads that are not scorable, because all scoring prompts fell into one class: "
             f"{report.not_scorable}."
         )
-    return [*lines, *_marked(report)]
+    return lines
 
 
 def _marked(report: Report) -> list[str]:
     """Bookmarks with their notes, and notes on what no section is about."""
-    lines = []
+    lines: list[str] = []
     if report.bookmarks:
         marks = [f"- ★ {escaped(mark)}{_note(report, mark)}" for mark in report.bookmarks]
         lines += ["Bookmarks:", "\n".join(marks)]
@@ -134,17 +138,17 @@ def _note(report: Report, subject: str) -> str:
     return f": {escaped(note)}" if note else ""
 
 
-def _finding(finding: Finding) -> list[str]:
-    suppressing = " (suppresses)" if finding.suppressing else ""
-    ablation = finding.ablations[0] if finding.ablations else None
+def _scored(one: ScoredHead) -> list[str]:
+    suppressing = " (suppresses)" if one.suppressing else ""
+    ablation = one.ablations[0] if one.ablations else None
     return [
-        str(finding.found.neuron),
-        escaped_token(finding.found.token),
-        f"{finding.score.head}{suppressing}",
-        _claim(finding.explanation),
-        with_interval(finding.score.e, finding.score.interval),
-        f"{finding.score.n_active} + {finding.score.n_inactive}{_lower(finding.score.lower)}",
-        small(finding.score.q),
+        str(one.found.neuron),
+        escaped_token(one.found.token),
+        f"{one.score.head}{suppressing}",
+        _claim(one.explanation),
+        with_interval(one.score.e, one.score.interval),
+        f"{one.score.n_active} + {one.score.n_inactive}{_lower(one.score.lower)}",
+        small(one.score.q),
         delta_log_p(ablation) if ablation else "–",
     ]
 
@@ -159,7 +163,19 @@ def _lower(count: int) -> str:
 
 
 def _summary(report: Report) -> list[str]:
-    header = ["neuron", "token", "c", "z", "kind", "valid", "explained", "scored", "median E", "best E"]
+    header = [
+        "neuron",
+        "token",
+        "c",
+        "z",
+        "kind",
+        "valid",
+        "context share",
+        "explained",
+        "scored",
+        "median E",
+        "best E",
+    ]
     rows = [
         [
             f"{row.neuron}{' (random)' if row.random else ''}",
@@ -168,6 +184,7 @@ def _summary(report: Report) -> list[str]:
             number(row.z, 1),
             row.kind,
             {True: "yes", False: "no", None: "–"}[row.valid],
+            percent(row.context_share),
             str(row.heads_explained),
             str(row.scored),
             number(row.median_e),
@@ -180,7 +197,8 @@ def _summary(report: Report) -> list[str]:
     return [
         "## Neurons at a glance",
         table(header, rows),
-        "The best E of several heads is biased; n and interval of each E stand with its neuron.",
+        "Context: the share of the activation that heads account for. The best E of several heads is biased; n and "
+        "interval of each E stand with its neuron.",
     ]
 
 
@@ -230,11 +248,12 @@ def _warnings(report: Report) -> list[str]:
 
 
 def _method(report: Report) -> list[str]:
+    tested = report.verdict.tested
     return [
         "## Method, in short",
         escaped(PAPER),
-        table(["quantity", "meaning"], [list(map(escaped, row)) for row in formulas(report.settings)]),
-        *METHOD_NOTES,
+        table(["quantity", "meaning"], [list(map(escaped, row)) for row in formulas(report.settings, tested=tested)]),
+        *method_notes(tested=tested),
         "## Limits",
         "\n".join(f"- {limit}" for limit in LIMITS),
     ]

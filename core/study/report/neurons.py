@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from headtorch.core.format import percent_with_interval
 from headtorch.core.records import Prompt
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.escape import escaped, escaped_token
@@ -26,6 +27,7 @@ def neuron_section(part: NeuronPart, report: Report) -> list[str]:
         f"{about}{marked}Congruence c = {number(found.congruence)}, cosine {number(found.cosine)}, "
         f"z = {number(found.z, 1)}, rank {found.rank} of the token, kind {found.kind}{sign}{glitch}.",
         *_validity(part),
+        *_context_share(part),
         *_prompts(part),
         *_heads(part),
         *_map(part),
@@ -48,6 +50,21 @@ def _validity(part: NeuronPart) -> list[str]:
         f"direct logit attribution {number(seen.logit_attribution)}, Δ log p with the neuron at 0 "
         f"{number(seen.ablation_log_p)}."
     ]
+
+
+def _context_share(part: NeuronPart) -> list[str]:
+    measured, firing = part.context_share, part.firing
+    if measured is None:
+        return []
+    drives = "heads drive it" if measured.is_driven else "its last token drives it, so its heads are not explained"
+    places = (
+        f" {firing.train} training and {firing.held_out} held-out firing places, {firing.train_pairs} and "
+        f"{firing.held_out_pairs} of them with a matched place; {firing.token_suffices} have none, because their last "
+        f"token is never off; {firing.near_copies} near-copies dropped."
+        if firing is not None
+        else ""
+    )
+    return [f"Context share {percent_with_interval(measured.share)}: {drives}.{places}"]
 
 
 def _prompts(part: NeuronPart) -> list[str]:

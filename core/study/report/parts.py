@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import msgspec
+
 from headtorch.core.causes import Ablation
+from headtorch.core.claims import ContextShare, FiringSet
 from headtorch.core.records import (
     Explanation,
     Half,
@@ -39,7 +42,8 @@ class CitedPrompt(Record, frozen=True, kw_only=True):
 class HeadPart(Record, frozen=True, kw_only=True):
     """A head of a neuron: attribution, activity, explanations with their scores, ablations.
 
-    Examples are indices of the neuron's `cited` prompts, in the order of `HeadActivity.active`.
+    Examples are indices of the neuron's `cited` prompts, in the order of `HeadActivity.active`; of its `cited_places`
+    where the activity is of firing places.
     """
 
     head: HeadId
@@ -51,12 +55,19 @@ class HeadPart(Record, frozen=True, kw_only=True):
     active_examples: list[int]
     inactive_examples: list[int]
 
+    @property
+    def is_of_firing_places(self) -> bool:
+        """Whether examples and wrong verdicts are indices of firing places, not of the strongest prompts."""
+        return self.activity is not None and self.activity.places == "firing"
+
 
 class NeuronPart(Record, frozen=True, kw_only=True):
     """A neuron: what it is, where it fires, which heads light it."""
 
     found: NextTokenNeuron
     validity: Validity | None
+    context_share: ContextShare | None = None
+    firing: FiringSet | None = None
     prompts: list[Prompt]  # the strongest PROMPTS_SHOWN
     prompts_in_all: int
     near_duplicates_dropped: int
@@ -71,3 +82,9 @@ class NeuronPart(Record, frozen=True, kw_only=True):
     map: list[list[float | None]]  # [layer][head] mean contribution; None: the head cannot feed the neuron
     strongest: list[int]  # of `cited`, the prompts in `prompts`
     cited: list[CitedPrompt]  # every prompt that the neuron's part of the report points at
+    # likewise of its firing places, which label heads in studies with claims
+    cited_places: list[CitedPrompt] = msgspec.field(default_factory=list)
+
+    def cited_of(self, head: HeadPart) -> dict[int, CitedPrompt]:
+        """By index, the prompts or firing places that a head's examples point at."""
+        return {one.index: one for one in (self.cited_places if head.is_of_firing_places else self.cited)}

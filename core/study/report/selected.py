@@ -6,6 +6,7 @@ A real model has hundreds of heads that can be explained for one neuron. The JSO
 from __future__ import annotations
 
 from headtorch.core.records import Score
+from headtorch.core.study.claim_rows import HeadClaimRow
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.parts import HeadPart, NeuronPart
 
@@ -14,9 +15,10 @@ ROWS = 2000  # of other heads, over all neurons
 
 
 def in_full(part: NeuronPart, report: Report) -> list[HeadPart]:
-    """The strongest explained heads, and each that is among the findings, has a note or a bookmark."""
+    """The strongest explained heads, and each that is in a finding, scored best, has a note or a bookmark."""
     neuron = str(part.found.neuron)
-    marked = {str(finding.score.head) for finding in report.findings if finding.found.neuron == part.found.neuron}
+    marked = {str(one.score.head) for one in report.explained if one.found.neuron == part.found.neuron}
+    marked |= {row.head for row in report.findings if isinstance(row, HeadClaimRow) and row.neuron == neuron}
     subjects = [subject.partition(" ") for subject in (*part.notes, *report.bookmarks)]
     marked |= {head for of, _, head in subjects if of == neuron}
     explained = [head for head in part.heads if head.explanations]

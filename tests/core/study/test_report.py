@@ -106,15 +106,16 @@ def test_every_row_of_a_table_has_as_many_cells_as_its_header(report: Report) ->
         if block.type == "tr_close":
             width = width or row
             assert row == width
-    assert tables == 7, "findings, summary, prompts and heads of the one neuron that has them, formulas, provenance"
+    assert tables == 7, "summary, explained heads, prompts and heads of one neuron, formulas, provenance"
     lines = [line for line in to_markdown(report).split("\n") if line.startswith("|")]
     assert all(line.endswith("|") for line in lines)
 
 
-def test_findings_come_first_and_hold_what_makes_an_e_mean_something(report: Report) -> None:
+def test_explained_heads_hold_what_makes_an_e_mean_something(report: Report) -> None:
     markdown = to_markdown(report)
-    assert markdown.index("## Findings") < markdown.index("## Neurons at a glance") < markdown.index("## The neurons")
-    finding = " ".join(shown(section(markdown, "## Findings")))
+    headings = ("## Neurons at a glance", "## Explained heads", "## The neurons")
+    assert [markdown.index(one) for one in headings] == sorted(markdown.index(one) for one in headings)
+    finding = " ".join(shown(section(markdown, "## Explained heads")))
     for fact in [
         "L3.N412",
         "·States",
@@ -129,12 +130,18 @@ def test_findings_come_first_and_hold_what_makes_an_e_mean_something(report: Rep
     assert "leans upwards" in finding
 
 
-def test_the_random_baseline_is_no_finding(report: Report) -> None:
-    assert [str(finding.found.neuron) for finding in report.findings] == ["L3.N412"]
+def test_a_study_without_claims_says_so_first_and_has_no_findings(report: Report) -> None:
+    markdown = to_markdown(report)
+    assert markdown.split("\n\n")[1].startswith("**This study was made before claims were tested")
+    assert report.findings == report.candidates == [] and "## Findings" not in markdown
+
+
+def test_the_random_baseline_is_not_among_the_explained_heads(report: Report) -> None:
+    assert [str(one.found.neuron) for one in report.explained] == ["L3.N412"]
     assert "L2.N7 (random)" in to_markdown(report)
 
 
-def test_the_findings_are_ordered_by_their_lower_bound(asked: Settings, events: list[AnyEvent]) -> None:
+def test_explained_heads_are_ordered_by_their_lower_bound(asked: Settings, events: list[AnyEvent]) -> None:
     state = fold(events)
     first = next(iter(state.scores.values()))
     said = next(iter(state.explanations.values()))
@@ -142,7 +149,7 @@ def test_the_findings_are_ordered_by_their_lower_bound(asked: Settings, events: 
         key = (first.neuron, first.head, name)
         state.scores[key] = msgspec.structs.replace(first, explainer=name, e=e, interval=Interval(low, 0.95))
         state.explanations[key] = said
-    order = [finding.score.explainer for finding in build_report("t", asked, state).findings]
+    order = [one.score.explainer for one in build_report("t", asked, state).explained]
     assert order == ["narrow", "rules", "middling", "wide"]
 
 
@@ -215,7 +222,7 @@ def test_calls_cost_and_heads_without_an_answer_are_told(asked: Settings, events
     assert "1 head has no explanation or no score" in text and "L3.N412 L0.H3" in text
     assert f"503 {visible(hostile)}" in text.replace("\xa0", " ")
     assert "asks again" in text
-    finding = " ".join(shown(section(markdown, "## Findings")))
+    finding = " ".join(shown(section(markdown, "## Explained heads")))
     assert f"after owls (llm:{visible(hostile)})" in finding
 
 
@@ -257,14 +264,14 @@ def test_notes_stand_with_what_they_are_about(asked: Settings, events: list[AnyE
     markdown = to_markdown(build_report("trial", asked, fold(events), book))
     assert "Note: for the paper" in section(markdown, "## The question")
     assert "Note on L3.N412 L2.H1: see *Fig. 2*" in shown(section(markdown, "### L3.N412"))
-    assert "L3.N41: another neuron" in shown(section(markdown, "## Findings")), "told, but not as one of L3.N412"
+    assert "L3.N41: another neuron" in shown(section(markdown, "## The question")), "told, but not as one of L3.N412"
 
 
 def test_bookmarks_are_told_with_their_notes(asked: Settings, events: list[AnyEvent]) -> None:
     book = NoteBook(notes={"L3.N412": "the *best*"}, bookmarks=("L3.N412", "L2.H1"))
     markdown = to_markdown(build_report("trial", asked, fold(events), book))
-    findings = shown(section(markdown, "## Findings"))
-    assert "★ L3.N412: the *best*" in findings and "★ L2.H1" in findings
+    marked = shown(section(markdown, "## The question"))
+    assert "★ L3.N412: the *best*" in marked and "★ L2.H1" in marked
     assert "★ Bookmarked." in section(markdown, "### L3.N412")
 
 
@@ -313,9 +320,13 @@ def test_the_files_are_written_from_a_study_that_is_open_for_reading(asked: Sett
         "report.md",
         "report.json",
         *(f"{name}.csv" for name in ("neurons", "prompts", "heads", "scores", "ablations")),
+        *(
+            f"{name}.csv"
+            for name in ("context_claims", "matched_heads", "head_claims", "context_share", "claim_places")
+        ),
     ]
     assert {path.parent for path in paths} == {study.folder / "report"}
-    assert from_json(paths[2].read_bytes()).findings[0].found.neuron == NeuronId(3, 412)
+    assert from_json(paths[2].read_bytes()).explained[0].found.neuron == NeuronId(3, 412)
     assert len(paths[5].read_text().splitlines()) == 1 + 3
     assert len(paths[6].read_text().splitlines()) == 1 + 3
 
@@ -341,7 +352,7 @@ def test_of_hundreds_of_heads_the_strongest_the_found_and_the_marked_are_told_in
     part = report.neurons[0]
     full, (rows, count) = in_full(part, report), in_rows(part, report)
     told = {str(head.head) for head in full}
-    assert "L1.H77" in told and {str(finding.score.head) for finding in report.findings} <= told
+    assert "L1.H77" in told and {str(one.score.head) for one in report.explained} <= told
     assert len(part.heads) - len(full) >= count == len(rows) > 200
     assert not told & {str(head.head) for head, _ in rows}
     lows = [score.interval.low for _, score in rows if score and score.interval]

@@ -51,7 +51,7 @@ def test_nothing_is_kept_of_the_neurons_that_were_not_chosen(study: Study) -> No
 def test_a_report_about_one_neuron_compares_scores_over_the_whole_study(study: Study) -> None:
     whole, part = report_of(study), report_of(study, [STATES])
     assert [one.found.neuron for one in part.neurons] == [STATES]
-    assert {finding.score.neuron for finding in part.findings} == {STATES}
+    assert {one.score.neuron for one in part.explained} == {STATES}
     assert (part.groups, part.baseline, part.tests) == (whole.groups, whole.baseline, whole.tests)
     assert (part.chosen, whole.chosen) == (1, None)
     for text in (to_markdown(part), to_html(part)):

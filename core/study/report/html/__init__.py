@@ -17,10 +17,11 @@ from headtorch.core.study.report import phrases
 from headtorch.core.study.report.contents import Report, other_notes
 from headtorch.core.study.report.html.causes import causes_by_neuron
 from headtorch.core.study.report.html.charts import dot_rows, forest
+from headtorch.core.study.report.html.claims import CLAIMS
 from headtorch.core.study.report.html.compact import compact
 from headtorch.core.study.report.html.heatmap import contribution_bar, heat_map, map_frames
 from headtorch.core.study.report.html.kwic import activation_line, head_line
-from headtorch.core.study.report.method import BIBTEX, LIMITS, METHOD_NOTES, formulas
+from headtorch.core.study.report.method import BIBTEX, LIMITS, formulas, method_notes
 from headtorch.core.study.report.parts import CitedPrompt, HeadPart
 from headtorch.core.study.report.people import human_scores
 from headtorch.core.study.report.provenance import computed_on, setting
@@ -42,7 +43,7 @@ def to_html(report: Report) -> str:
         style=Markup(style),
         script=Markup(script),
         policy=_policy(style, script),
-        method_notes=METHOD_NOTES,
+        method_notes=method_notes(tested=report.verdict.tested),
         limits=LIMITS,
         bibtex=escape(BIBTEX),
         causes=causes_by_neuron(report.cause),
@@ -89,6 +90,7 @@ def _environment() -> Environment:
         heads_listed=_heads_listed,
         in_full=in_full,
         in_rows=in_rows,
+        **CLAIMS,
     )
     return made
 

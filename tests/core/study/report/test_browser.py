@@ -14,6 +14,7 @@ from typing import Any
 
 import platformdirs
 import pytest
+from claims_study import claims_study
 from markupsafe import Markup
 
 from headtorch.core.study import Study
@@ -49,12 +50,20 @@ def path(study: Study, tmp_path: Path) -> Path:
     return tmp_path / "report.html"
 
 
+@pytest.fixture(scope="module")
+def claims_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The report of a study with claims."""
+    folder = tmp_path_factory.mktemp("claims")
+    (folder / "report.html").write_text(to_html(report_of(claims_study(folder / "study"))))
+    return folder / "report.html"
+
+
 @pytest.fixture
 def opened(browser: Any, path: Path) -> Iterator[Open]:
     """`opened(color_scheme="dark")`: the page, its `requests`, those `refused`, what it `said` on the console."""
     contexts = []
 
-    def open_page(width: int = 1280, **options: Any) -> Any:
+    def open_page(width: int = 1280, of: Path | None = None, **options: Any) -> Any:
         context = browser.new_context(viewport={"width": width, "height": 900}, **options)
         contexts.append(context)
         page = context.new_page()
@@ -63,7 +72,7 @@ def opened(browser: Any, path: Path) -> Iterator[Open]:
         page.on("request", lambda request: page.requests.append(request.url))
         page.on("console", lambda message: page.said.append(message.text))
         page.on("pageerror", lambda error: page.said.append(str(error)))
-        page.goto(path.as_uri())
+        page.goto((of or path).as_uri())
         return page
 
     yield open_page
@@ -136,15 +145,18 @@ def test_a_table_is_sorted_by_the_keyboard_and_says_how(opened: Open) -> None:
         assert page.evaluate(rows) == sorted(["L3.N412", "L2.N7"], reverse=order)
 
 
-def test_the_first_tab_skips_to_the_findings(opened: Open) -> None:
-    page = opened()
+@pytest.mark.parametrize(("claims", "target"), [(False, "#explained"), (True, "#findings")])
+def test_the_first_tab_skips_to_what_was_found(opened: Open, claims_path: Path, claims: bool, target: str) -> None:
+    page = opened(of=claims_path if claims else None)
     page.keyboard.press("Tab")
-    assert page.evaluate("document.activeElement.getAttribute('href')") == "#findings"
+    assert page.evaluate("document.activeElement.getAttribute('href')") == target
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCHEMES)
-def test_nothing_stands_out_to_the_side(opened: Open, scheme: str, width: int) -> None:
-    page = opened(width, color_scheme=scheme)
+@pytest.mark.parametrize("claims", [False, True])
+def test_nothing_stands_out_to_the_side(opened: Open, claims_path: Path, claims: bool, scheme: str, width: int) -> None:
+    page = opened(width, of=claims_path if claims else None, color_scheme=scheme)
+    page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     assert page.evaluate("document.documentElement.scrollWidth") <= width
 
 
@@ -175,8 +187,11 @@ def axe() -> Path:
 
 
 @pytest.mark.parametrize(("scheme", "width"), SCHEMES)
-def test_the_accessibility_checker_finds_nothing_serious(opened: Open, axe: Path, scheme: str, width: int) -> None:
-    page = opened(width, color_scheme=scheme, bypass_csp=True)
+@pytest.mark.parametrize("claims", [False, True])
+def test_the_accessibility_checker_finds_nothing_serious(
+    opened: Open, claims_path: Path, axe: Path, claims: bool, scheme: str, width: int
+) -> None:
+    page = opened(width, of=claims_path if claims else None, color_scheme=scheme, bypass_csp=True)
     page.evaluate("for (const fold of document.querySelectorAll('details')) fold.open = true")
     page.add_script_tag(path=axe)
     found = page.evaluate("axe.run().then((result) => result.violations)")

@@ -55,9 +55,9 @@ def test_the_json_of_a_study_is_as_the_schema_says(study: Study) -> None:
     for report in (report_of(study), build_report("empty", Settings(), StudyState())):
         written = json.loads(to_json(report))
         checker.validate(written)
-        assert written["format"] == 1
+        assert written["format"] == 2
     with pytest.raises(jsonschema.ValidationError):
-        checker.validate({"format": 1, "study": 7})
+        checker.validate({"format": 2, "study": 7})
 
 
 def test_lists_of_numbers_take_one_line_and_read_back(study: Study) -> None:
@@ -115,7 +115,7 @@ def test_an_empty_table_has_its_columns(tmp_path: Path) -> None:
 
 def test_figures_are_a_column_wide_with_text_as_text_and_no_date(study: Study, hostile: str) -> None:
     drawn = figures(report_of(study))
-    assert {"findings.svg", "findings.pdf", "scores.svg", "ablations.svg", "heads-L3.N412.svg"} <= drawn.keys()
+    assert {"explained.svg", "explained.pdf", "scores.svg", "ablations.svg", "heads-L3.N412.svg"} <= drawn.keys()
     for name, data in drawn.items():
         if name.endswith(".svg"):
             text = data.decode()
@@ -124,7 +124,7 @@ def test_figures_are_a_column_wide_with_text_as_text_and_no_date(study: Study, h
             assert all(visible(line) == line for line in text.split("\n"))
         else:
             assert b"/CreationDate" not in data and b"/Type /Font" in data and b"/Type3" not in data
-    assert "L2.H1 → L3.N412 ·States" in drawn["findings.svg"].decode()
+    assert "L2.H1 → L3.N412 ·States" in drawn["explained.svg"].decode()
 
 
 def test_equal_studies_give_equal_figures(study: Study) -> None:
@@ -133,10 +133,10 @@ def test_equal_studies_give_equal_figures(study: Study) -> None:
 
 def test_a_token_with_dollars_is_no_formula(study: Study) -> None:
     report = report_of(study)
-    finding = report.findings[0]
-    dollars = msgspec.structs.replace(finding, found=msgspec.structs.replace(finding.found, token=" $\\frac$"))
-    drawn = figures(msgspec.structs.replace(report, findings=[dollars]))
-    assert "·$\\frac$" in drawn["findings.svg"].decode()
+    scored = report.explained[0]
+    dollars = msgspec.structs.replace(scored, found=msgspec.structs.replace(scored.found, token=" $\\frac$"))
+    drawn = figures(msgspec.structs.replace(report, explained=[dollars]))
+    assert "·$\\frac$" in drawn["explained.svg"].decode()
 
 
 def test_without_matplotlib_figures_are_refused_with_what_to_install(

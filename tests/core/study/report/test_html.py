@@ -103,9 +103,9 @@ def test_the_policy_allows_the_style_and_the_script_inside_and_nothing_else(page
     assert policy.startswith("default-src 'none';") and "unsafe" not in policy
 
 
-def test_findings_come_first_with_what_makes_an_e_mean_something(page: Page) -> None:
+def test_explained_heads_stand_with_what_makes_an_e_mean_something(page: Page) -> None:
     text = " ".join(page.text.split())
-    places = [text.rindex(title) for title in ("Findings", "Scores, and", "Neurons at a glance", "Method, in short")]
+    places = [text.rindex(title) for title in ("Explained heads", "Scores, and", "Method, in short")]
     assert places == sorted(places)
     for fact in ["0.70 [0.57, 0.82]", "n = 30 + 40", "q = 0.02", "Δ log p −0.75 where active (n = 30)"]:
         assert fact in text[places[0] : places[1]]
