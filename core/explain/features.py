@@ -41,7 +41,8 @@ class FeatureTable:
     @cached_property
     def as_float(self) -> Float[np.ndarray, "statement text"]:
         """`holds` as fp32, for products."""
-        return np.asarray(self.holds, dtype=np.float32)
+        as_float: NDArray[np.float32] = self.holds.astype(np.float32)
+        return as_float
 
     def term(self, index: int) -> Term:
         """A candidate term."""
@@ -53,7 +54,8 @@ class FeatureTable:
         """How far-fetched each candidate term is, from 0; those about `suggested` tokens are less so."""
         base = np.array([_KIND_COST.get(kind, 0.5) for kind, _ in self.keys])
         base[self._suggested(suggested)] = 0.0
-        return base[self.key] + _distance_cost(self.spans[:, 1]) * np.isin(self.key, self._windowed)
+        costs: NDArray[np.float64] = base[self.key] + _distance_cost(self.spans[:, 1]) * self._is_windowed[self.key]
+        return costs
 
     def statement_costs(self, costs: Float[np.ndarray, " term"]) -> Float[np.ndarray, " statement"]:
         """The cost of each statement: that of its cheapest term."""
@@ -79,8 +81,8 @@ class FeatureTable:
         return self.term(int(by_window[len(by_window) // 2]))
 
     @cached_property
-    def _windowed(self) -> NDArray[np.int64]:
-        return np.array([i for i, (kind, _) in enumerate(self.keys) if kind in _IN_WINDOWS], np.int64)
+    def _is_windowed(self) -> NDArray[np.bool_]:
+        return np.array([kind in _IN_WINDOWS for kind, _ in self.keys], bool)
 
     def _suggested(self, tokens: Collection[str]) -> list[int]:
         words = {normal_word(token) for token in tokens}

@@ -14,7 +14,7 @@ from headtorch.core.text import visible
 
 TermKind = Literal["token", "word", "class", "repeat", "short", "inside"]
 
-_OPENERS = {"brackets": ("([{", ")]}"), "curly quotes": ("“«", "”»")}
+OPENERS = {"brackets": ("([{", ")]}"), "curly quotes": ("“«", "”»")}
 
 
 class Term(Record, frozen=True, kw_only=True):
@@ -43,13 +43,15 @@ class Term(Record, frozen=True, kw_only=True):
             return len(tokens) <= self.farthest
         if self.kind == "inside":
             return inside(tokens, self.value)
-        first = 0 if self.farthest == 0 else max(0, len(tokens) - self.farthest)
-        window = tokens[first : max(0, len(tokens) - self.nearest + 1)]
+        return any(self.matches(tokens, i) for i in in_window(self, len(tokens)))
+
+    def matches(self, tokens: Sequence[str], index: int) -> bool:
+        """Whether the token at `index` is what a term on tokens, words or classes looks for."""
         if self.kind == "token":
-            return self.value in window
+            return tokens[index] == self.value
         if self.kind == "word":
-            return any(normal_word(token) == self.value for token in window)
-        return any(self.value in token_classes(token) for token in window)
+            return normal_word(tokens[index]) == self.value
+        return self.value in token_classes(tokens[index])
 
     def wording(self) -> str:
         """The statement in English."""
@@ -112,6 +114,12 @@ class Rule(Record, frozen=True, kw_only=True):
             raise ExplanationError(f"This is not a rule that headtorch wrote: {error}") from None
 
 
+def in_window(term: Term, n_tokens: int) -> range:
+    """Indices of the tokens that a term on tokens, words or classes looks at, in a text of `n_tokens`."""
+    first = 0 if term.farthest == 0 else max(0, n_tokens - term.farthest)
+    return range(first, max(first, n_tokens - term.nearest + 1))
+
+
 def repeats(tokens: Sequence[str], n: int) -> bool:
     """Whether the last n tokens occurred earlier, possibly overlapping themselves."""
     if n < 1 or len(tokens) <= n:
@@ -125,7 +133,7 @@ def inside(tokens: Sequence[str], kind: str) -> bool:
     text = "".join(tokens)
     if kind == "quotes":
         return text.count('"') % 2 == 1
-    opening, closing = _OPENERS.get(kind, ("", ""))
+    opening, closing = OPENERS.get(kind, ("", ""))
     depth = 0
     for character in text:
         if character in opening:
