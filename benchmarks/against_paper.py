@@ -31,6 +31,7 @@ from headtorch.core.analysis.effects import effects
 from headtorch.core.analysis.replacements import replacements
 from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.trim import Place, trim
+from headtorch.core.causes import Where
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
@@ -171,7 +172,8 @@ def ablating(case: Case, paper: PaperMethod, *, everywhere: bool) -> tuple[Work,
 
     def together() -> None:
         for neuron, rows in case.ablated:
-            ablate_heads(case.model, rows, neuron, 0, case.heads, where="all" if everywhere else "last")
+            where: Where = "all" if everywhere else "last"
+            ablate_heads(case.model, rows, neuron, 0, case.heads, replacement="zero-values", where=where)
 
     return one_by_one, together
 
@@ -181,7 +183,7 @@ def effecting(case: Case) -> tuple[Work, Work]:
     eligible = case.model.eligible_heads(case.layers[-1])
     every = [HeadId(k, i) for k, i in zip(*(axis.tolist() for axis in eligible.nonzero()), strict=True)]
     neuron, rows = case.measured
-    by = replacements(case.model, "zero")
+    by = replacements(case.model, "zero-values")
     return (
         partial(case.paper.ablate, rows, neuron, 0, every, everywhere=False),
         partial(effects, case.model, rows, [neuron] * len(rows), by),

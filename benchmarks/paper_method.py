@@ -6,15 +6,17 @@ It goes as the paper's notebooks do, through the whole model with hooks, one tex
     trim         one prompt at a time, by bisection from the long side, down to 0.8 of the activation
     attribution  one prompt at a time; the full outputs z W_O of all heads at all positions, then their products with
                  w_in at the last one
-    active       heads above the mean + 2 standard deviations of the prompt's heads
-    ablation     one forward pass for each head and prompt, the head's value vectors 0 at all positions
+    active       heads above the mean + 2 standard deviations (ddof 1) of the prompt's heads of earlier layers
+    ablation     one forward pass for each head and prompt, the head's value vectors 0 at all positions, value biases
+                 kept: TransformerLens moves them into the output bias when it loads the model
 
 Nothing here is slow on purpose: no gradients, hooks set once, weights folded once, attention fused. The notebooks run
 TransformerLens, which computes attention unfused and keeps more; the plain Hugging Face module is the faster baseline.
 In two places they read several prompts as one padded batch: in attribution 8 (in their last version), in ablation all
 of a neuron's. Three of their slips are left out, as `--preset paper` leaves them out: the first token counts in the
-scan but is cut off in trimming, the kept activation may be that of a failed probe, and heads of the neuron's own layer
-are dropped although they feed it where blocks are sequential.
+scan but is cut off in trimming, the kept activation may be that of a failed probe, and trimmed prompts are decoded,
+their line breaks replaced by spaces, and encoded again. That heads of the neuron's own layer are dropped, although they
+feed it where blocks are sequential, is kept, unless they are asked for.
 
 Nothing is taken from headtorch but addresses, so that agreement with it means something. GPT-2 and Pythia (GPT-NeoX)
 are written out, the families of the paper.
@@ -142,9 +144,10 @@ class PaperMethod:
         return [first, *tokens[-long:]], kept
 
     @torch.no_grad()
-    def attribution(self, text: Text, neuron: NeuronId) -> Floats:
-        """⟨o_h, w_in⟩ at the end of a text, [layer, head]; nan for heads that cannot feed the neuron.
+    def attribution(self, text: Text, neuron: NeuronId, *, own_layer: bool = False) -> Floats:
+        """⟨o_h, w_in⟩ at the end of a text, [layer, head]; nan for heads that the paper's code leaves out.
 
+        Those are the heads of later layers and of the neuron's own; `own_layer` takes the latter in where they feed it.
         o_h = z_h W_O without what the value bias and the bias of the norm before attention put into z_h, which
         TransformerLens moves into the attention's output bias on loading.
         """
@@ -158,7 +161,7 @@ class PaperMethod:
             ]
         )  # layer position head d_model
         dots = heads[:, -1] @ self.w_in[neuron.layer][neuron.index]  # layer head
-        dots[neuron.layer + (not self.is_parallel) :] = torch.nan
+        dots[neuron.layer + (own_layer and not self.is_parallel) :] = torch.nan
         return dots.double().cpu().numpy()
 
     @torch.no_grad()
@@ -173,7 +176,8 @@ class PaperMethod:
     ) -> Floats:
         """(Δ log p of the token, Δ activation) at each text's end with each head taken away, [quantity, head, text].
 
-        A head is taken away by value vectors of 0 at all positions, or else by an output z of 0 at the last one.
+        A head is taken away by value vectors of 0 at all positions, value biases kept, or at the last position by the
+        output z that this gives there.
         """
         seen: list[Tensor] = []
 
@@ -195,11 +199,13 @@ class PaperMethod:
 
     @contextmanager
     def _without(self, head: HeadId, everywhere: bool) -> Iterator[None]:
+        constant = self.constants[head.layer][head.index]
+
         def no_values(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
-            self._values(output)[..., head.index, :] = 0
+            self._values(output)[..., head.index, :] = constant.to(output)
 
         def no_output(_module: nn.Module, inputs: tuple[Tensor, ...]) -> None:
-            inputs[0].unflatten(-1, (self.n_heads, -1))[:, -1, head.index] = 0
+            inputs[0].unflatten(-1, (self.n_heads, -1))[:, -1, head.index] = constant.to(inputs[0])
 
         after = [(self.projections[head.layer], no_values)] if everywhere else []
         before = [] if everywhere else [(self.outputs[head.layer], no_output)]
@@ -208,9 +214,9 @@ class PaperMethod:
 
 
 def active(attribution: Floats) -> NDArray[np.bool_]:
-    """The heads of one prompt above the mean + 2 standard deviations of those that can feed the neuron."""
-    feeding = attribution[~np.isnan(attribution)]
-    above: NDArray[np.bool_] = attribution > feeding.mean() + 2 * feeding.std()
+    """The heads of one prompt above the mean + 2 standard deviations (ddof 1) of those that are looked at."""
+    heads = attribution[~np.isnan(attribution)]
+    above: NDArray[np.bool_] = attribution > heads.mean() + 2 * heads.std(ddof=1)
     return above
 
 

@@ -30,7 +30,7 @@ class PaperNotebooks(PaperMethod):
         self.value_outputs = torch.stack(constants)  # layer head d_model
 
     @torch.no_grad()
-    def attribution(self, text: Text, neuron: NeuronId) -> Floats:
+    def attribution(self, text: Text, neuron: NeuronId, *, own_layer: bool = False) -> Floats:
         """⟨o_h, w_in⟩ at the end of a text, [layer, head], as `PaperMethod.attribution` gives it."""
         self.bridge.set_use_attn_result(True)
         _, cache = self.bridge.run_with_cache(self._tokens(text))
@@ -38,7 +38,7 @@ class PaperNotebooks(PaperMethod):
         heads = cache.stack_head_results(n_layers).float()  # layer · head, text, position, d_model
         by_layer = heads[:, 0, -1].unflatten(0, (n_layers, self.n_heads)) - self.value_outputs
         dots = by_layer @ self.w_in[neuron.layer][neuron.index]  # layer head
-        dots[neuron.layer + (not self.is_parallel) :] = torch.nan
+        dots[neuron.layer + (own_layer and not self.is_parallel) :] = torch.nan
         return cast(Floats, dots.double().cpu().numpy())
 
     @torch.no_grad()
@@ -51,7 +51,7 @@ class PaperNotebooks(PaperMethod):
         *,
         everywhere: bool = True,
     ) -> Floats:
-        """What `PaperMethod.ablate` gives, for value vectors of 0 at all positions."""
+        """What `PaperMethod.ablate` gives, for value vectors of 0 at all positions, value biases kept."""
         if not everywhere:
             raise ValueError("The notebooks ablate at all positions.")
         self.bridge.set_use_attn_result(False)
@@ -69,7 +69,7 @@ class PaperNotebooks(PaperMethod):
         def without(head: HeadId) -> list[Any]:
             def no_values(values: Tensor, hook: Any) -> Tensor:
                 by_head = values.view(*values.shape[:2], self.n_heads, -1)
-                by_head[:, :, head.index] = 0
+                by_head[:, :, head.index] = self.constants[head.layer][head.index].to(values)
                 return values
 
             return [(f"blocks.{head.layer}.attn.hook_v", no_values)]

@@ -115,6 +115,21 @@ class Ablation(Record, frozen=True, kw_only=True):
     silenced: NeuronAblation | None = None  # the neuron itself
 
 
+class PooledAblation(Record, frozen=True, kw_only=True):
+    """Ablations of pairs of a neuron and a head, each pair one number: its mean Δp(t), after minus before.
+
+    A pair without prompts of a class has no number in it. The test is the paper's, over pairs.
+    """
+
+    replacement: Replacement
+    position: Where
+    pairs: int
+    active: list[float]  # over the prompts on which the pair's head is active
+    inactive: list[float]
+    ks: float | None  # two-sample Kolmogorov-Smirnov statistic, active against inactive; None: a class is empty
+    ks_p: float | None
+
+
 class EffectMap(Record, frozen=True):
     """What each head does to a neuron: [layer][head], clean − replaced; None: the head cannot feed the neuron."""
 

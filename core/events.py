@@ -20,6 +20,7 @@ from headtorch.core.causes import (
     Cooperation,
     EffectSummary,
     EstimateErrors,
+    PooledAblation,
     Replacement,
     Spectrum,
     Where,
@@ -267,6 +268,12 @@ class HeadAblated(DurableEvent, frozen=True, kw_only=True):
     ablation: Ablation
 
 
+class AblationsPooled(DurableEvent, frozen=True, kw_only=True):
+    """The ablations of the paper's preset as one result. Replaces what was said before."""
+
+    pooled: PooledAblation
+
+
 class EffectsMeasured(DurableEvent, frozen=True, kw_only=True):
     """The exact effect of every head on a neuron. Replaces what was measured of the neuron before.
 
@@ -420,6 +427,7 @@ AnyEvent: TypeAlias = (
     | HeadScored
     | ScoresAdjusted
     | HeadAblated
+    | AblationsPooled
     | EffectsMeasured
     | AgreementMeasured
     | CooperationMeasured

@@ -8,6 +8,8 @@ import msgspec
 
 from headtorch.core.analysis.ablation import ablate_heads, ablation_record
 from headtorch.core.analysis.interventions import Means, mean_head_outputs
+from headtorch.core.engine.paper_ablation import ablate_pairs
+from headtorch.core.engine.stages import prompt_rows
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, HeadAblated, Warned
 from headtorch.core.records import HeadActivity, NeuronId, NextTokenNeuron
@@ -19,7 +21,13 @@ ABLATED_PROMPTS = 20  # of each class
 
 
 def ablate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
-    """The best explained heads of each next-token neuron, replaced by their mean at the firing position."""
+    """The best explained heads of each next-token neuron, replaced by their mean at the firing position.
+
+    The paper's preset ablates as the paper does: see `ablate_pairs`.
+    """
+    if study.settings.preset == "paper":
+        yield from ablate_pairs(study, workspace)
+        return
     state = study.state
     found = [row for neuron, row in state.neurons.items() if not row.random and _best_heads(study, neuron)]
     if not found:
@@ -43,7 +51,7 @@ def _ablated(
     chosen = sorted({i for one in heads for i in _of_each(one.active, ABLATED_PROMPTS)})
     changes = ablate_heads(
         workspace.model,
-        [workspace.row(prompts[i].document, prompts[i].position) for i in chosen],
+        prompt_rows(study, workspace, [prompts[i] for i in chosen], heads[0].places),
         row.neuron,
         row.token_id,
         [one.head for one in heads],

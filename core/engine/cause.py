@@ -15,6 +15,7 @@ from headtorch.core.engine.measuring import measured
 from headtorch.core.engine.mechanism import cooperation_on_corpus, spectrum_on_corpus
 from headtorch.core.engine.protocol import AblateHead, MeasureCooperation, MeasureEffects, MeasureSpectrum
 from headtorch.core.engine.session import Session
+from headtorch.core.engine.stages import prompt_rows
 from headtorch.core.events import AnyEvent, CooperationMeasured, HeadAblated, SpectrumMeasured
 
 
@@ -26,11 +27,13 @@ def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
     check_ablation(workspace, neuron, head, request.replacement, request.position, more)
     yield from known_head(session, neuron, head)
     prompts, active = labels(session, neuron, head)
+    activity = session.study.state.activity_of(neuron, head)
+    places = "prompts" if activity is None else activity.places
     chosen = [i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[:ABLATED_PROMPTS]]
     ablation = ablate_on_prompts(
         workspace,
         Prompts(
-            [workspace.row(prompts[i].document, prompts[i].position) for i in chosen],
+            prompt_rows(session.study, workspace, [prompts[i] for i in chosen], places),
             np.array([active[i] for i in chosen], dtype=bool),
             [prompts[i].cluster for i in chosen],
         ),

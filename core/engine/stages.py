@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Mapping, Sequence
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -178,9 +179,14 @@ def validate(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             yield ValidityMeasured(validity=validity)
 
 
-def prompt_rows(study: Study, workspace: Workspace, prompts: Sequence[Prompt]) -> list[list[int]]:
-    """The rows that heads are attributed on: full contexts, or the trimmed prompts where the settings say so."""
-    if study.settings.attribute_on == "trimmed":
+def prompt_rows(
+    study: Study, workspace: Workspace, prompts: Sequence[Prompt], places: Literal["prompts", "firing"] = "prompts"
+) -> list[list[int]]:
+    """The rows that heads are attributed and labelled on: full contexts, or the trimmed prompts by the settings.
+
+    Places of a firing set are labelled in their full contexts, whatever the settings.
+    """
+    if study.settings.attribute_on == "trimmed" and places == "prompts":
         return [list(prompt.token_ids) for prompt in prompts]
     return [workspace.row(prompt.document, prompt.position) for prompt in prompts]
 

@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, TypeVar
 
 import msgspec
 
-from headtorch.core.causes import Ablation, Cooperation, Spectrum
+from headtorch.core.causes import Ablation, Cooperation, PooledAblation, Spectrum
 from headtorch.core.claims import ContextClaim, ContextShare, ControlClaim, HeadClaim
 from headtorch.core.events import (
+    AblationsPooled,
     AgreementMeasured,
     AnyEvent,
     BaselineCompared,
@@ -105,6 +106,7 @@ class StudyState:
     unanswered: dict[ExplainedHead, HeadUnanswered] = field(default_factory=dict)  # until it is answered
     adjustments: dict[str, ScoresAdjusted] = field(default_factory=dict)  # by explainer
     ablations: dict[AblatedHead, Ablation] = field(default_factory=dict)
+    pooled_ablation: PooledAblation | None = None  # of the paper's preset
     effects: dict[NeuronId, EffectsMeasured] = field(default_factory=dict)
     agreement: AgreementMeasured | None = None  # over all next-token neurons
     cooperation: dict[NeuronId, Cooperation] = field(default_factory=dict)
@@ -175,6 +177,8 @@ class StudyState:
                 key = (done.neuron, done.head, done.replacement, done.position, tuple(done.together))
                 self.ablations.pop(key, None)  # the newest comes last
                 self.ablations[key] = done
+            case AblationsPooled(pooled=pooled):
+                self.pooled_ablation = pooled
             case EffectsMeasured(neuron=neuron):
                 self.effects[neuron] = event
             case AgreementMeasured():

@@ -12,6 +12,7 @@ def test_the_paper_reads_five_layers_in_long_contexts_by_the_dot_product() -> No
     found = paper_settings(PLAIN)
     assert (found.layers, found.context, found.attribution, found.docs) == ("last:5", 1024, "dot", 10_000)
     assert (found.per_layer, found.neurons_limit) == (20, 100)
+    assert (found.own_layer, found.prompt_limit, found.attribute_on) == (False, 100, "trimmed")
     assert paper_settings(Settings(model="gpt2-large")).per_layer == 40
 
 
