@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Sequence
 from importlib.metadata import PackageNotFoundError
 from importlib.metadata import version as installed_version
 
-from headtorch.core.causes import Ablation
+from headtorch.core.causes import Ablation, PooledAblation
 from headtorch.core.claims import ContextShare
 from headtorch.core.events import BaselineCompared, CallsMade, CorpusOpened, HeadUnanswered, IndexReady, Warned
 from headtorch.core.records import (
@@ -89,6 +89,7 @@ class Report(Record, frozen=True, kw_only=True):
     index: IndexReady | None = None
     finished: float | None = None  # seconds that the last run took
     cause: Cause = Cause(effects=[], agreement=[], cooperation=[], spectra=[])
+    pooled_ablation: PooledAblation | None = None  # of the paper's preset, over the whole study
     people: RatingSummary | None = None  # what people made of the explanations; None: nobody answered
     method: tuple[str, ...] = ()  # what the numbers mean
     limits: tuple[str, ...] = ()
@@ -151,6 +152,7 @@ def build_report(
         index=state.index,
         finished=state.finished.seconds if state.finished else None,
         cause=cause_of(state),
+        pooled_ablation=whole.pooled_ablation,
         people=summarize(whole, answers) if answers else None,
         method=_method(settings, claims.verdict.tested),
         limits=LIMITS,
@@ -207,6 +209,7 @@ def _neuron_part(
         prompts=[prompts[i] for i in strongest],
         prompts_in_all=len(prompts),
         near_duplicates_dropped=state.dropped.get(neuron, 0),
+        long_dropped=state.dropped_long.get(neuron, 0),
         context_share=state.context_share.get(neuron),
         firing=firing.firing if firing else None,
         max_error=attributed.max_error if attributed else None,

@@ -78,9 +78,14 @@ def _prompts(part: NeuronPart) -> list[str]:
     lit = "; it is at least 45 % as active on those in ‹ ›" if any(prompt.lit for prompt in part.cited) else ""
     return [
         f"The strongest {len(part.prompts)} of {part.prompts_in_all} prompts "
-        f"({part.near_duplicates_dropped} near-copies dropped); the neuron fires on the token in ⟦ ⟧{lit}.",
+        f"({part.near_duplicates_dropped} near-copies{_long(part)} dropped); the neuron fires on the token in "
+        f"⟦ ⟧{lit}.",
         table(["activation", "half", "document", "kept text", "next"], rows),
     ]
+
+
+def _long(part: NeuronPart) -> str:
+    return f" and {part.long_dropped} long ones" if part.long_dropped else ""
 
 
 def _next(prompt: Prompt) -> str:

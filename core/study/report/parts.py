@@ -71,6 +71,7 @@ class NeuronPart(Record, frozen=True, kw_only=True):
     prompts: list[Prompt]  # the strongest PROMPTS_SHOWN
     prompts_in_all: int
     near_duplicates_dropped: int
+    long_dropped: int = 0  # prompts over the limit of the settings
     max_error: float | None  # of the sum of parts, relative to Σ|parts|
     eligible_heads: int
     never_active: int | None

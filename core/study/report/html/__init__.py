@@ -24,6 +24,7 @@ from headtorch.core.study.report.html.kwic import activation_line, head_line
 from headtorch.core.study.report.method import BIBTEX, LIMITS, formulas, method_notes
 from headtorch.core.study.report.parts import CitedPrompt, HeadPart
 from headtorch.core.study.report.people import human_scores
+from headtorch.core.study.report.pooled import TITLE, pooled_in_words
 from headtorch.core.study.report.provenance import computed_on, setting
 from headtorch.core.study.report.selected import in_full, in_rows
 from headtorch.core.text import visible, visible_token
@@ -90,6 +91,8 @@ def _environment() -> Environment:
         heads_listed=_heads_listed,
         in_full=in_full,
         in_rows=in_rows,
+        pooled_in_words=pooled_in_words,
+        pooled_title=TITLE,
         **CLAIMS,
     )
     return made
