@@ -31,6 +31,11 @@ def percent_with_interval(share: Estimate) -> str:
     return f"{percent(share.value)}{_bounds(share)}"
 
 
+def signed_percent_with_interval(change: Estimate) -> str:
+    """−80 % [−85, −75]: a relative change."""
+    return f"{signed_percent(change.value)}{_bounds(change)}"
+
+
 def points_with_interval(difference: Estimate) -> str:
     """+26 [19, 35]: a difference of two shares, in percentage points."""
     return f"{100 * difference.value:+.0f}".replace("-", "−") + _bounds(difference)

@@ -8,6 +8,7 @@ import typer
 
 from headtorch.tui.cli.ablate import ablate
 from headtorch.tui.cli.cache import cache
+from headtorch.tui.cli.claims import match, rewrite
 from headtorch.tui.cli.compare import compare
 from headtorch.tui.cli.config import config
 from headtorch.tui.cli.cooperation import cooperation
@@ -74,6 +75,8 @@ for command, summary in (
     (spectrum, "Show head effects over all activations."),
     (explain, "Explain a study's heads by another explainer."),
     (score, "Compute scores again, and compare them."),
+    (match, "Show a neuron's matched pairs side by side."),
+    (rewrite, "Show the texts rewritten to test a claim."),
     (report, "Write the report of a study."),
     (compare, "Compare studies side by side."),
     (rate, "Judge and rate explanations yourself, blind."),

@@ -13,7 +13,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from headtorch.core.records import HeadId, Interval, NeuronId
+from headtorch.core.records import HeadId, Interval, NeuronId, Record
 from headtorch.core.text import visible
 from headtorch.tui.cli import send
 
@@ -35,9 +35,12 @@ def plain(value: object) -> object:
     if isinstance(value, NeuronId | HeadId):
         return str(value)
     if isinstance(value, msgspec.Struct):
+        config = value.__struct_config__
         fields = {name: getattr(value, name) for name in value.__struct_fields__}
-        if value.__struct_config__.omit_defaults:
+        if config.omit_defaults:
             fields = {name: held for name, held in fields.items() if held is not None}
+        if isinstance(value, Record) and config.tag_field is not None:
+            fields = {config.tag_field: config.tag} | fields
         return {name: plain(held) for name, held in fields.items()}
     if isinstance(value, list | tuple):
         return [plain(item) for item in value]

@@ -13,12 +13,12 @@ import typer
 from headtorch.core.engine.presets import DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN, paper_settings
 from headtorch.tui.cli import options
 from headtorch.tui.cli.index_options import ScanOptions, spread
+from headtorch.tui.cli.method_options import MethodOptions
 
 if TYPE_CHECKING:
     from headtorch.core.events import CallsMade
-    from headtorch.core.records import GroupMean, HeadActivity
+    from headtorch.core.records import HeadActivity
     from headtorch.core.study.state import StudyState
-    from headtorch.core.study.study import Study
 
 
 @spread
@@ -38,7 +38,7 @@ def run(
     max_cost: options.MaxCost = None,
     preset: Annotated[
         Literal["default", "paper"],
-        typer.Option(help="default, or paper: the settings of arXiv 2402.15055, but for options that are given."),
+        typer.Option(help="default, or paper: the settings of arXiv 2402.15055. Explicit options override the preset."),
     ] = "default",
     neurons: Annotated[
         int, typer.Option("--neurons", "-n", min=1, help="Next-token neurons to study.")
@@ -47,6 +47,7 @@ def run(
     reject_neuron: Annotated[list[str] | None, typer.Option(help="A neuron never to take; may be repeated.")] = None,
     reject_token: Annotated[list[str] | None, typer.Option(help="A token never to take; may be repeated.")] = None,
     *,
+    method: MethodOptions,
     index: ScanOptions,
     line: typer.Context,
     ray: options.Ray = None,
@@ -66,6 +67,7 @@ def run(
       headtorch run
       headtorch run --token " than" --token " not" --study comparisons --out reports/
       headtorch run --model gpt2 --corpus hf:NeelNanda/pile-10k --preset paper
+      headtorch run --preset paper --explain-n 10 --study ten-prompts
     """
     import msgspec
 
@@ -78,6 +80,7 @@ def run(
     from headtorch.tui.cli.output import print_json
     from headtorch.tui.cli.profiling import profiling
     from headtorch.tui.cli.progress import aside, progress_bars
+    from headtorch.tui.cli.run_results import print_results, results
     from headtorch.tui.cli.workspaces import cluster_access
 
     cluster = cluster_access(ray, shards, workers)
@@ -91,7 +94,7 @@ def run(
         max_cost=max_cost,
     )
     asked = msgspec.structs.replace(
-        index.settings(),
+        method.applied(index.settings()),
         token_texts=tuple(token or ([] if neuron or preset == "paper" else [DEFAULT_TOKEN])),
         neurons=tuple(neuron or ()),
         neurons_limit=neurons,
@@ -123,7 +126,7 @@ def run(
     if json:
         print_json(results(opened, made))
     else:
-        print_summary(opened, made)
+        print_results(opened, made)
     outcome.check()
 
 
@@ -131,105 +134,6 @@ def _given(line: typer.Context) -> set[str]:
     """The settings whose options stand on the command line."""
     said = {name for name in line.params if getattr(line.get_parameter_source(name), "name", "") == "COMMANDLINE"}
     return {"neurons_limit" if name == "neurons" else name for name in said}
-
-
-def results(study: Study, asked: Sequence[CallsMade] | None) -> dict[str, object]:
-    """What --json prints: a row for each neuron and for each score, and where the report is.
-
-    `asked` is what the command asked of language models, `calls` the whole study until now.
-    """
-    from headtorch.core.study.rows import ablation_rows, score_rows, summary_rows
-
-    return {
-        "study": str(study.folder),
-        "neurons": summary_rows(study.state),
-        "scores": score_rows(study.state),
-        "ablations": ablation_rows(study.state),
-        "unanswered": list(study.state.unanswered.values()),
-        "asked": list(asked or ()),
-        "calls": list(study.state.calls.values()),
-        "reports": study.state.reports,
-    }
-
-
-def print_summary(study: Study, asked: Sequence[CallsMade] | None) -> None:
-    """A table of the neurons, the best heads with their rules, what was asked, and where the report is."""
-    from headtorch.core.study.rows import score_rows, summary_rows
-    from headtorch.core.text import visible_token
-    from headtorch.tui.cli.output import print_note, print_table, print_text
-
-    rows = summary_rows(study.state)
-    print_table(
-        [
-            ("neuron", "left"),
-            ("token", "text"),
-            ("z", "right"),
-            ("kind", "left"),
-            ("P(t)", "right"),
-            ("valid", "left"),
-            ("heads", "left"),
-            ("median", "right"),
-            ("best", "right"),
-        ],
-        [
-            (
-                row.neuron,
-                visible_token(row.token),
-                short(row.z, 1),
-                "random" if row.random else row.kind,
-                short(row.next_share),
-                row.valid,
-                f"{row.scored} of {row.heads_explained}",
-                short(row.median_e),
-                short(row.best_e),
-            )
-            for row in rows
-        ],
-        title="Neurons, the token each promotes, and how well its heads are explained",
-    )
-    print_note(
-        "P(t): share of the neuron's top prompts that the token follows; heads: scorable of explained; "
-        "median, best: their E, the mean of true positive and true negative rate (chance 0.5)"
-    )
-    print_text()
-    scored = [row for row in score_rows(study.state) if row.e is not None and not row.random]
-    best = sorted(scored, key=lambda row: -(row.low or 0.0))[:8]
-    if best:
-        print_table(
-            [
-                ("neuron", "left"),
-                ("head", "left"),
-                ("E", "right"),
-                ("95 %", "left"),
-                ("n", "left"),
-                ("q", "right"),
-                ("explanation", "text"),
-            ],
-            [
-                (
-                    row.neuron,
-                    row.head,
-                    short(row.e),
-                    f"{short(row.low)}–{short(row.high)}",
-                    f"{row.n_active}+{row.n_inactive}",
-                    short(row.q),
-                    row.explanation,
-                )
-                for row in best
-            ],
-            title="Heads explained best, by the lower end of the interval (the best of many lean upwards)",
-        )
-        print_note("n: prompts where the head is active + inactive; q: adjusted over all heads of the study")
-        print_text()
-    for comparison in study.state.baseline.values():
-        print_note(
-            f"Mean E ({comparison.explainer}): next-token neurons {_group(comparison.next_token)}; "
-            f"random neurons {_group(comparison.random)}."
-        )
-    print_calls(asked, study.state, study.settings.explainer_name, study.state.explainable())
-    print_text()
-    for path in study.state.reports:
-        print_text(f"report: {path}")
 
 
 def print_calls(
@@ -274,18 +178,3 @@ def _calls(made: CallsMade) -> str:
 
 def _counts(made: CallsMade) -> tuple[int, ...]:
     return made.calls, made.cached, made.unanswered, made.prompt_tokens, made.completion_tokens
-
-
-def short(value: float | None, digits: int = 2) -> str | None:
-    """A number for a narrow column; one that would round to 0 in another notation."""
-    if value is None:
-        return None
-    rounded = f"{value:.{digits}f}"
-    return f"{value:.0e}" if value and not float(rounded) else rounded
-
-
-def _group(group: GroupMean) -> str:
-    if group.mean is None:
-        return "have no scorable head"
-    between = f" [{group.interval.low:.3f}, {group.interval.high:.3f}]" if group.interval else ""
-    return f"{group.mean:.3f}{between} over {group.heads} heads of {group.neurons} neurons"

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import made_up
 import pytest
+from claims_study import claims_study
 
 from headtorch.core.events import (
     AnyEvent,
@@ -37,6 +38,7 @@ from headtorch.core.records import (
     Prompt,
 )
 from headtorch.core.settings import Settings
+from headtorch.core.study import Study
 
 HOSTILE = (
     "</td><script>a()</script> `x` | [l](http://e.vil) ![i](u) *b* _c_ \x1b[31mred\x1b[0m \u202egnp\u2066 [/INST] &lt;"
@@ -68,6 +70,18 @@ def own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """No test sees the studies of whoever runs it."""
     monkeypatch.setenv("HEADTORCH_HOME", str(tmp_path / "home"))
     return tmp_path / "home"
+
+
+@pytest.fixture(scope="session")
+def claims_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a made-up study with claims of every kind, which no test changes."""
+    return claims_study(tmp_path_factory.mktemp("claims") / "study").folder
+
+
+@pytest.fixture
+def claims(claims_folder: Path) -> Study:
+    """The study of `claims_folder`, with a state that a test may change."""
+    return Study.open(claims_folder)
 
 
 @pytest.fixture
