@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
@@ -61,9 +61,7 @@ def scan(
 def prompts(
     neuron: options.Neuron,
     top: Annotated[int, typer.Option("--top", "-n", min=1, help="Prompts of each half, before near-copies go.")] = 20,
-    trim: Annotated[
-        Literal["doubling", "exact", "paper"], typer.Option(help="How the shortest context is found.")
-    ] = "doubling",
+    trim: options.Trim = "doubling",
     *,
     index: IndexOptions,
     json: options.Json = False,

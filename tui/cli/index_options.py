@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from functools import wraps
 from typing import TYPE_CHECKING, Any
 
@@ -67,17 +67,24 @@ class ScanOptions(IndexOptions):
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:
-    """The command with its parameter `index`, some IndexOptions, taken apart into an option for each field."""
+    """The command with each parameter that is a dataclass of options taken apart into an option for each field."""
     parameters = inspect.signature(command, eval_str=True).parameters
-    kind = parameters["index"].annotation
-    each = inspect.signature(kind, eval_str=True).parameters
+    bundles: dict[str, Any] = {name: one.annotation for name, one in parameters.items() if is_dataclass(one.annotation)}
 
     @wraps(command)
     def taking_options(**given: Any) -> None:
-        index = kind(**{field.name: given.pop(field.name) for field in fields(kind)})
-        command(index=index, **given)
+        bundled = {
+            name: kind(**{field.name: given.pop(field.name) for field in fields(kind)})
+            for name, kind in bundles.items()
+        }
+        command(**bundled, **given)
 
-    listed = [one for name, own in parameters.items() for one in (each.values() if name == "index" else [own])]
+    listed = [option for name, one in parameters.items() for option in _options(one, bundles.get(name))]
     in_order = [one.replace(kind=inspect.Parameter.KEYWORD_ONLY) for one in listed]
     taking_options.__signature__ = inspect.Signature(in_order)  # type: ignore[attr-defined]
     return taking_options
+
+
+def _options(parameter: inspect.Parameter, bundle: Any) -> list[inspect.Parameter]:
+    """The parameter itself, or one for each field of the dataclass that it is."""
+    return [parameter] if bundle is None else list(inspect.signature(bundle, eval_str=True).parameters.values())

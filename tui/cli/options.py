@@ -59,6 +59,13 @@ Workers = Annotated[
     typer.Option(min=1, envvar="HEADTORCH_RAY_WORKERS", help="With --ray: by default one for each GPU, or CPU."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+Trim = Annotated[
+    Literal["doubling", "exact", "paper"],
+    typer.Option(
+        help="How the shortest context is found. doubling: 1, 2, 4 … tokens, then bisection; exact: every length; "
+        "paper: bisection from the full context."
+    ),
+]
 Target = Annotated[str | None, typer.Option("--token", "-t", help="By default the neuron's own best token.")]
 Neuron = Annotated[str, typer.Option("--neuron", help="The neuron, as L3.N412.")]
 Prompt = Annotated[str | None, typer.Option("--prompt", "-p", help="A text; the neuron is read at its last token.")]
