@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 Kind = Literal["rules", "llm", "me"]
 KINDS: tuple[Kind, ...] = ("rules", "llm", "me")
 PATTERN = "re:"
+DECIDING = ("heads", "contrast")  # stages after which the heads worth explaining are known
 
 
 def llm_of(session: Session) -> LlmSettings | None:
@@ -125,7 +126,7 @@ def heads_unanswered(state: StudyState) -> int:
 
 def heads_left(state: StudyState) -> int | None:
     """The study's heads without a score of its own explainer; None until all worth explaining are known."""
-    if not state.is_done("contrast"):
+    if not any(map(state.is_done, DECIDING)):
         return None
     own = own_explainer(state)
     return sum((one.neuron, one.head, own) not in state.scores for one in state.explainable())

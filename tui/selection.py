@@ -24,5 +24,6 @@ class Selection:
     shading: ShadingMode = "activation"
     full: bool = False  # whole contexts instead of kept tokens
     measure: Measure = "attribution"  # what the grid of heads shows
+    grid: bool = False  # every head as a cell, although claims give a list of some
     one_prompt: bool = False  # heads of the selected prompt instead of the mean over all
     deepest: int = 1  # the pane that Enter led to: 1 neurons, 2 prompts, 3 heads, 4 detail

@@ -38,6 +38,7 @@ from headtorch.core.errors import HeadtorchError
 from headtorch.core.events import (
     AnyEvent,
     BestPrompts,
+    ClaimHeadsChosen,
     DeviceUse,
     HeadActivityFound,
     HeadsAttributed,
@@ -45,12 +46,14 @@ from headtorch.core.events import (
     NeuronVisited,
     Progress,
     PromptsFound,
+    is_durable,
 )
 from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.settings import LlmAccess, Settings
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
+from headtorch.tui.claims import chosen_heads, first_neuron
 from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.feeding import feeds
 from headtorch.tui.heard import Heard
@@ -65,7 +68,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-_SHADED_AFTER = (PromptsFound, HeadsAttributed, HeadActivityFound)
+    from headtorch.core.study.claim_places import ClaimPlaces
+    from headtorch.tui.claims import StudyClaims
+
+_SHADED_AFTER = (PromptsFound, HeadsAttributed, HeadActivityFound, ClaimHeadsChosen)
 
 
 @dataclass
@@ -90,6 +96,8 @@ class Session:
     heard: Heard = field(default_factory=Heard)  # what language models are saying
     shadings: dict[tuple[NeuronId, HeadId | None, bool], Shading] = field(default_factory=dict)
     notes: NoteBook = field(default_factory=NoteBook)
+    claims: StudyClaims | None = None  # until the next claim; see `headtorch.tui.claims`
+    places: dict[str, ClaimPlaces | None] = field(default_factory=dict)  # by artefact, where they can be read
     requests: Requests = field(init=False)
     _recorded: dict[tuple[str, HeadId | None], Shading | None] = field(default_factory=dict)
     _arrays: dict[str, dict[str, NDArray[np.generic]] | None] = field(default_factory=dict)
@@ -143,10 +151,10 @@ class Session:
     def replay(self, where: str | Path) -> frozenset[Topic]:
         """Show a study as it is on the disk. Raises StudyError for one that cannot be read."""
         self.study = Study.open(where)
-        self.state = self.study.state
+        self.state, self.claims = self.study.state, None
         self.notes = read_notes(self)
-        if self.selection.neuron is None and self.state.neurons:
-            self.select_neuron(next(iter(self.state.neurons)))
+        if self.selection.neuron is None and (neuron := first_neuron(self)) is not None:
+            self.select_neuron(neuron)
         return EVERYTHING
 
     def follow(self) -> frozenset[Topic]:
@@ -167,6 +175,8 @@ class Session:
             self._forget_shadings(event.neuron)
         self.heard.take(event)
         self.state.apply(event)
+        if is_durable(event):
+            self.claims = None
         topics = topics_of(event)
         if isinstance(event, NeuronsFound) and event.neurons and self.selection.neuron not in self.state.neurons:
             topics |= self.select_neuron(event.neurons[0].neuron)
@@ -225,7 +235,9 @@ class Session:
         neuron = self.selection.neuron
         heads = self.state.heads(neuron) if neuron is not None else {}
         explained = self.state.activity.get(neuron) if neuron is not None else None
-        if explained is not None and explained.heads:
+        if neuron is not None and (chosen := chosen_heads(self, neuron)):
+            self.selection.head = chosen[0].head
+        elif explained is not None and explained.heads:
             self.selection.head = explained.heads[0].head
         elif heads:
             self.selection.head = next(iter(heads))
@@ -362,11 +374,12 @@ class Session:
 
     def loaded(self, artefact: str) -> dict[str, NDArray[np.generic]] | None:
         """The arrays of an artefact of the study; None where they cannot be read, which is said once."""
-        if self.study is None:
+        load = self.state.load
+        if load is None:
             return None
         if artefact not in self._arrays:
             try:
-                self._arrays[artefact] = self.study.load_arrays(artefact)
+                self._arrays[artefact] = dict(load(artefact))
             except HeadtorchError as error:
                 self.on_notice(str(error), True)
                 self._arrays[artefact] = None

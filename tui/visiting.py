@@ -21,7 +21,8 @@ def needs_visit(session: Session, neuron: NeuronId) -> bool:
         return False
     if neuron not in state.prompts:
         return True
-    return bool(state.prompts[neuron]) and not (neuron in state.attributed and neuron in state.activity)
+    decided = neuron in state.activity or neuron in state.claim_heads or neuron in state.context_share
+    return bool(state.prompts[neuron]) and not (neuron in state.attributed and decided)
 
 
 def visit(session: Session, neuron: NeuronId) -> None:

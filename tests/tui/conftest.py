@@ -12,6 +12,7 @@ from tiny_models import tiny_hf, tiny_tokenizer
 sys.path.insert(0, str(Path(__file__).parent))  # so that tests can `from calls import ...`
 
 from calls import Call, Left, Places, write_corpus
+from claimed_study import claimed_folder
 from pick_stage import CPU, GPU, at_hand
 from sample_study import sample_folder, session_in
 
@@ -53,6 +54,12 @@ def folder(tmp_path: Path) -> Path:
 def kept_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The made-up study, shared by the tests that only read it."""
     return sample_folder(tmp_path_factory.mktemp("sample"))
+
+
+@pytest.fixture(scope="session")
+def claimed(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The made-up study with claims, shared by the tests that only read it."""
+    return claimed_folder(tmp_path_factory.mktemp("claims"))
 
 
 @pytest.fixture

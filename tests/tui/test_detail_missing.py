@@ -120,10 +120,11 @@ async def test_hostile_text_is_inert_in_every_tab(session: Session, width: int) 
     session.take(msgspec.structs.replace(shading, tokens=[[HOSTILE] * len(row) for row in shading.tokens]))
     session.notes = msgspec.structs.replace(session.notes, notes={"study": HOSTILE, "L3.N892 L2.H7": HOSTILE})
     async with on_stage(DetailPane(), session, (width, 50)) as (app, pilot):
+        await pilot.press("left")
         for tab in TABS:
             assert app.pane.tab == tab
             text = shown(app)
-            assert tab in ("Ablation", "Cause") or "[bold]" in text or width < 196
+            assert tab in ("Claim", "Ablation", "Cause") or "[bold]" in text or width < 196
             assert all(cell_len(line) <= width for line in text.splitlines())
             assert not set(app.pane.copy_text()) & set("\x1b\x07\x00\r\t\u202e\u2066")
             page(session, tab, width)

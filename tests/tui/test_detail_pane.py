@@ -20,19 +20,20 @@ pytestmark = pytest.mark.anyio
 @pytest.mark.parametrize("size", [*SIZES, (38, 24), (38, 6)])
 async def test_every_tab_fits_every_size(session: Session, size: tuple[int, int]) -> None:
     async with on_stage(DetailPane(), session, size) as (app, pilot):
+        await pilot.press("left")
         for tab in TABS:
             lines = shown(app).splitlines()
             assert app.pane.tab == tab and tab in lines[1] and len(lines) == size[1]
             assert {cell_len(line) for line in lines} == {size[0]}
             assert "4 L2.H7 on L3" in lines[0]
             await pilot.press("right")
-        assert app.pane.tab == "Explanation"
+        assert app.pane.tab == TABS[0] == "Claim"
 
 
 async def test_keys_and_clicks_change_the_tab_and_tell(session: Session) -> None:
     async with on_stage(DetailPane(), session, (120, 13)) as (app, pilot):
-        await pilot.press("l", "right", "h", "left", "h")
-        names = ["Evidence", "Ablation", "Evidence", "Explanation", "Notes"]
+        await pilot.press("l", "right", "h", "left", "h", "h")
+        names = ["Evidence", "Ablation", "Evidence", "Explanation", "Claim", "Notes"]
         assert [told.tab for told in app.told if isinstance(told, DetailPane.TabChanged)] == names
         bar = shown(app).splitlines()[1]
         for tab in TABS:

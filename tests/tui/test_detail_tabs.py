@@ -27,6 +27,7 @@ from headtorch.core.engine.protocol import ShadePrompts
 from headtorch.tui.panes.detail.judged import RIGHT, WRONG, marks_by_score
 from headtorch.tui.panes.detail.labels import labels_of
 from headtorch.tui.panes.figures import fixed
+from headtorch.tui.panes.prompt_rows import SPLITS
 from headtorch.tui.session import Session
 
 pytestmark = pytest.mark.anyio
@@ -46,7 +47,7 @@ def test_the_evidence_splits_the_prompts_by_the_heads_activity(session: Session)
     for i in range(PROMPTS):
         prompt = sample_prompt(AN, i)
         assert re.search(
-            rf" {i + 1} +{re.escape(fixed(direct[i], sign=True))} +{prompt.activation:.2f} +{prompt.half}", text
+            rf" {i + 1} +{re.escape(fixed(direct[i], sign=True))} +{prompt.activation:.2f} +{SPLITS[prompt.half]}", text
         )
     assert "▸  1 " in text and "the apple tree and picked → ·an" in text and "it ends with this → end" in text
 
@@ -67,7 +68,7 @@ def test_prompts_from_lower_bins_are_among_the_evidence_and_marked(session: Sess
     session.selection.head = ALWAYS
     text = page(session, "Evidence")
     assert f"○ inactive on {LOWER} of {PROMPTS + LOWER} prompts" in text and text.count("lower, ") == LOWER
-    assert " –    1.50  lower, explain" in text  # its attribution was not kept
+    assert " –    1.50  lower, train" in text  # its attribution was not kept
 
 
 def test_a_head_that_was_not_worth_explaining_is_labelled_by_the_same_rule(session: Session) -> None:

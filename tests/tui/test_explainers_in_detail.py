@@ -84,7 +84,7 @@ def test_the_evidence_has_the_verdicts_on_the_explanation_shown(session: Session
     tell(session, *explained_by(NAME, "llm:judge-2", MIXED, "Active after a fruit."))
     text = text_of(session, "Evidence")
     assert text.startswith(f"verdicts on {NAME} by llm:judge-2 4 of 6 right")
-    marks = {int(line.split()[0 + (line[0] == "▸")]): line for line in text.splitlines() if " score " in line}
+    marks = {int(line.split()[0 + (line[0] == "▸")]): line for line in text.splitlines() if " held-out " in line}
     assert "✗" in marks[2] and all("✓" in marks[n] for n in (4, 6, 8, 10)) and "?" in marks[12]
     show_next_explainer(session)
     assert "verdicts on" not in text_of(session, "Evidence")  # a score alone tells of the wrong ones only
@@ -205,7 +205,7 @@ def test_the_neurons_are_ranked_by_the_studys_own_explainer(session: Session) ->
     before = table_of(session, session.state.neurons.values())
     tell(session, *explained_by("me", "rule", RIGHT, "re:an$", e=0.99))
     after = table_of(session, session.state.neurons.values())
-    assert after.best.tolist() == before.best.tolist() and after.n.tolist() == before.n.tolist()
+    assert after.E.tolist() == before.E.tolist() and after.n.tolist() == before.n.tolist()
 
 
 def test_sentences_name_the_keys_in_force(session: Session) -> None:

@@ -19,7 +19,7 @@ from headtorch.core.engine.protocol import Happened, NeuronList
 from headtorch.core.events import HeadScored, NeuronsFound
 from headtorch.core.records import NeuronId
 from headtorch.tui.noting import toggle_bookmark
-from headtorch.tui.panes.neuron_table import COLUMNS
+from headtorch.tui.panes.neuron_table import COLUMNS, OF_CLAIMS
 from headtorch.tui.panes.neurons import NeuronsPane
 
 
@@ -42,12 +42,12 @@ async def test_narrow_it_shows_what_matters_most() -> None:
     async with app.run_test(size=(38, 10)):
         assert screen_text(app) == (
             "╭─ 1 Neurons ────────────────────────╮\n"
-            "│  neuron   token        c   z▾    E │\n"
-            "│▸ L3.N892  ·an       14.2 31.0 0.77 │\n"
-            "│  L3.N17   ·as       12.5 26.0 0.71 │\n"
-            "│  L2.N364  ·States   10.8 21.0 0.66 │\n"
-            "│ ~L3.N77   ·other     9.1 16.0 0.60 │\n"
-            "│ ~L2.N1386 ·well      7.4 11.0 0.55 │\n"
+            "│  neuron   token        E    c   z▾ │\n"
+            "│▸ L3.N892  ·an       0.77 14.2 31.0 │\n"
+            "│  L3.N17   ·as       0.71 12.5 26.0 │\n"
+            "│  L2.N364  ·States   0.66 10.8 21.0 │\n"
+            "│ ~L3.N77   ·other    0.60  9.1 16.0 │\n"
+            "│ ~L2.N1386 ·well     0.55  7.4 11.0 │\n"
             "│                                    │\n"
             "│                                    │\n"
             "╰─────────── last:2 · 5 of 5 · by z ─╯\n"
@@ -61,17 +61,16 @@ def test_with_room_every_column_is_there(size: tuple[int, int]) -> None:
         app = app_with()
         async with app.run_test(size=size):
             header, first = screen_lines(app)[1:3]
-            assert header.strip("│ ").split() == ["neuron", "token", "c", "cos", "z▾", "kind", "P", "E", "best", "n"]
+            assert header.strip("│ ").split() == ["neuron", "token", "P", "E", "c", "cos", "z▾", "kind", "n"]
             assert first.strip("│▸ ").split() == [
                 "L3.N892",
                 "·an",
+                "0.88✓",
+                "0.77",
                 "14.2",
                 "0.61",
                 "31.0",
                 "pred",
-                "0.88✓",
-                "0.77",
-                "0.83",
                 "2",
             ]
             assert all(len(line) == size[0] for line in screen_lines(app))
@@ -102,7 +101,6 @@ async def test_every_column_sorts_both_ways_and_what_is_unknown_comes_last() -> 
         "kind": [AS, AN, STATES, other, RANDOM_1],  # prediction, suppression, entropy, ordinary
         "P": [AS, AN, other, RANDOM_1, STATES],
         "E": [AN, STATES, RANDOM_1, other, AS],
-        "best": [AN, STATES, RANDOM_1, other, AS],
         "n": [STATES, other, RANDOM_1, AN, AS],
         "neuron": sorted(NEURONS),
         "token": [AN, AS, RANDOM_1, STATES, other],
@@ -111,7 +109,8 @@ async def test_every_column_sorts_both_ways_and_what_is_unknown_comes_last() -> 
         "z": list(NEURONS),
     }
     async with app.run_test(size=(120, 36)) as pilot:
-        for column in [*COLUMNS[COLUMNS.index("z") + 1 :], *COLUMNS[: COLUMNS.index("z") + 1]]:
+        there = [column for column in COLUMNS if column not in OF_CLAIMS]
+        for column in [*there[there.index("z") + 1 :], *there[: there.index("z") + 1]]:
             await pilot.press("s")
             assert app.pane.sorted_by == column
             assert addresses(app) == [str(neuron) for neuron in expected[column]], column
@@ -120,7 +119,8 @@ async def test_every_column_sorts_both_ways_and_what_is_unknown_comes_last() -> 
         await pilot.press("s", "S")  # kind, turned round
         assert "kind▾" in screen_lines(app)[1]
         assert addresses(app)[0] == str(RANDOM_1)
-        await pilot.press("s", "S")  # P: the least first, the unknown still last
+        await pilot.press(*"ssss", "S")  # P: the least first, the unknown still last
+        assert "P▴" in screen_lines(app)[1]
         assert addresses(app)[-1] == str(STATES)
 
 
@@ -210,15 +210,15 @@ async def test_the_filter_keeps_the_cursor_on_its_neuron_or_tells_who_is_there_i
 async def test_a_live_update_keeps_the_cursor_on_its_neuron() -> None:
     app = app_with()
     async with app.run_test(size=(80, 24)) as pilot:
-        app.pane.sort_by("best")
+        app.pane.sort_by("E")
         await pilot.press("j")
         assert app.pane.selected_neuron == AS
         app.session.select_neuron(AS)
         app.heard.clear()
-        happen(app, HeadScored(score=sample_score(AS, LOOKUP, 0.99)))
+        happen(app, HeadScored(score=sample_score(AS, LOOKUP, 0.98)))
         await pilot.pause()
         assert addresses(app)[0] == str(AS) and app.pane.selected_neuron == AS and app.pane.cursor == 0
-        assert "0.99" in text_of(app) and app.moves() == []
+        assert "0.82" in text_of(app) and app.moves() == [], "the median of 0.98 and 0.66"
         rows = [sample_row(neuron) for neuron in NEURONS]
         new = msgspec.structs.replace(rows[0], neuron=NeuronId(2, 5), z=99.0)
         happen(app, NeuronsFound(neurons=[new, *rows]))
@@ -253,7 +253,7 @@ async def test_bookmarks_are_stars(tmp_path) -> None:
         assert "★" not in text_of(app)
         toggle_bookmark(session)
         app.show()
-        assert "0.77★" in text_of(app)
+        assert "31.0★" in text_of(app)
 
 
 @in_terminal
@@ -339,7 +339,7 @@ async def test_wide_characters_keep_the_columns_straight() -> None:
     async with app.run_test(size=(38, 10)):
         assert {cell_len(line) for line in screen_lines(app)} == {38}
         ends = [line.rstrip("│ ")[-4:] for line in screen_lines(app)[2:5]]
-        assert ends == ["0.77", "0.71", "0.66"]
+        assert ends == ["31.0", "26.0", "21.0"]
 
 
 @in_terminal

@@ -345,5 +345,5 @@ async def test_nothing_is_drawn_again_where_nothing_changed() -> None:
 
 
 def test_the_help_explains_every_sign() -> None:
-    for sign in ("●", "○", "▼", "▽", "↓", "→", "⊣", "⊢", "…", "P", "tok", "so far", "explain", "score"):
+    for sign in ("●", "○", "▼", "▽", "↓", "→", "⊣", "⊢", "…", "P", "tok", "so far", "train", "held-out"):
         assert sign in PromptsPane.help

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from claimed_study import claimed_folder
 from fake_engine import FakeEngine
 from sample_records import HOSTILE
+from sample_study import sample_folder
 from screens import screen_text
 from stage import in_terminal
 from textual.command import CommandPalette
@@ -18,16 +21,19 @@ from headtorch.core.engine.protocol import RequestDone, RequestFailed
 pytestmark = pytest.mark.usefixtures("own_home")
 
 KEYS = [
-    *"jkhlgGnNmfzeabotyxsSArpTP/:1234?iw",
+    *"jkhlgGnNmfzeabotyxsSArpTP/:1234?iwdLv",
     *("enter", "escape", "backspace", "tab", "shift+tab", "up", "down", "left", "right", "home", "end"),
     *("pageup", "pagedown", "ctrl+d", "ctrl+u", "ctrl+x", "ctrl+s", "ctrl+k", "space", "R", "[", "x"),
 ]
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("made_up", [sample_folder, claimed_folder])
 @in_terminal
-async def test_three_thousand_random_keys_and_resizes_do_no_harm(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    draw = random.Random(0)
+async def test_three_thousand_random_keys_and_resizes_do_no_harm(
+    made_up: Callable[[Path], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, draw = made_up(tmp_path), random.Random(0)
     async with running(folder) as (app, engine, pilot):
         monkeypatch.setattr(app, "leave", lambda: None)  # the palette offers to quit
         for step in range(3000):

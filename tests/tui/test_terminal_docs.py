@@ -15,6 +15,7 @@ PLACES = {
     "prompts": "Prompts",
     "heads": "Heads",
     "detail": "Detail",
+    "pairs": "Matched pairs and rewritten texts",
     "document": "A whole document",
     "try-text": "Try your own text",
     "try-typing": "Try your own text, while typing",

@@ -1,4 +1,4 @@
-"""Pane 3: every head of the model as a cell, the last layer at the top, coloured by what it gives to the neuron."""
+"""Pane 3: the heads that claims are about as a list, or every head of the model as a cell coloured by what it gives."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from headtorch.core.records import HeadId
 from headtorch.tui.keymap import bindings
 from headtorch.tui.panes.flow import flow, segments
 from headtorch.tui.panes.head_cells import WIDTHS, cells
+from headtorch.tui.panes.head_entries import head_entries
 from headtorch.tui.panes.head_facts import facts_of, scale, status
 from headtorch.tui.panes.head_help import HELP
+from headtorch.tui.panes.head_list import HeadList
 from headtorch.tui.panes.head_view import HeadView, head_view
 from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
@@ -29,7 +31,7 @@ _EMPTY = "{0}: not attributed yet."
 
 
 class HeadsPane(Rows, can_focus=True):
-    """The grid of heads with a cursor; it scrolls where more heads or layers exist than fit."""
+    """The list of heads, or the grid of all, with a cursor; the grid scrolls where not all of it fits."""
 
     DEFAULT_CSS = "HeadsPane { height: 1fr; }"
     BINDINGS: ClassVar[list[BindingType]] = [*bindings("heads")]
@@ -64,6 +66,7 @@ class HeadsPane(Rows, can_focus=True):
         self._missing = "No neuron is selected."
         self._first = Offset(0, 0)  # the head at the left and the lines scrolled off at the top
         self._below: list[Text] | None = None
+        self._list: HeadList | None = None  # instead of the grid
         self.set_titles("3 Heads", "")
 
     # what is shown
@@ -71,10 +74,13 @@ class HeadsPane(Rows, can_focus=True):
     def show(self, session: Session) -> None:
         """Draw the selected neuron's heads; the cursor follows the selection when that changes."""
         view, chosen, before = head_view(session), session.selection, self._shown
+        entries = None if chosen.grid else head_entries(session)
+        self._list = None if entries is None else HeadList(entries)
         if (chosen.neuron, chosen.head) != self._subject:
             self._subject = (chosen.neuron, chosen.head)
             self._follow(chosen.head)
         self._missing = _EMPTY.format(chosen.neuron) if chosen.neuron is not None else "No neuron is selected."
+        self._title()
         if view != self._view:
             if view is not None and (self._view is None or self._view.neuron != view.neuron):
                 self._first = Offset(0, view.facts.n_layers - 1 - view.neuron.layer)  # not the layers after it
@@ -88,6 +94,8 @@ class HeadsPane(Rows, can_focus=True):
 
     def copy_text(self) -> str:
         """The cursor's head and its numbers on one line."""
+        if self._list is not None:
+            return self._list.copy_text(self.cursor)
         if self._view is None or self.cursor is None:
             return ""
         about = "; ".join(piece.plain for piece in facts_of(self._view, self.cursor, self.palette))
@@ -95,7 +103,9 @@ class HeadsPane(Rows, can_focus=True):
 
     def _title(self) -> None:
         view = self._view
-        if view is None:
+        if self._list is not None:
+            self.set_titles(*self._list.titles)
+        elif view is None:
             self.set_titles("3 Heads", "")
         else:
             self.set_titles(f"3 Heads · {view.title}", " · ".join([*view.parts[:1], view.scope][: self._fitting(view)]))
@@ -104,8 +114,8 @@ class HeadsPane(Rows, can_focus=True):
         return 2 if len(view.scope) + sum(map(len, view.parts[:1])) < self.size.width - 6 else 1
 
     @property
-    def _shown(self) -> tuple[HeadView | None, object, str]:
-        return self._view, self.cursor, self._missing
+    def _shown(self) -> tuple[HeadView | None, object, str, HeadList | None]:
+        return self._view, self.cursor, self._missing, self._list
 
     def _follow(self, head: HeadId | None) -> None:
         self.set_reactive(HeadsPane.cursor, head)
@@ -148,7 +158,7 @@ class HeadsPane(Rows, can_focus=True):
 
     def show_cursor(self) -> None:
         """Scroll as little as needed to see the cursor's cell."""
-        if self._view is None or not self.size.height:
+        if self._view is None or self._list is not None or not self.size.height:
             return
         facts, head = self._view.facts, self.cursor or HeadId(0, 0)
         line = facts.n_layers - 1 - head.layer
@@ -161,8 +171,11 @@ class HeadsPane(Rows, can_focus=True):
     # drawing
 
     def compose_row(self, y: int) -> Strip:
-        """Row `y`: the heads' numbers, a layer, or what stands below the grid."""
+        """Row `y`: of the list; of the grid the heads' numbers, a layer, or what stands below."""
         width = self.size.width
+        if self._list is not None:
+            row = self._list.row(y, self.size, self.cursor, self.palette)
+            return self._strip(segments(row, self.app.console))
         if self._view is None:
             return self._strip([Segment(f" {self._missing}", self.palette.style("quiet"))] if y == 0 else [])
         if y == 0:
@@ -260,12 +273,17 @@ class HeadsPane(Rows, can_focus=True):
         """Draw the two rows, the heads' numbers and the facts again, and tell."""
         first, self._below = self._first, None
         self.show_cursor()
-        if first == self._first and self._view is not None:
+        if self._list is not None:
+            self.redraw()
+        elif first == self._first and self._view is not None:
             top = self._view.facts.n_layers - first.y
             rows = {top - head.layer for head in (old, new) if head is not None}
             self.redraw({0, *rows, *range(self._rows + 1, self.size.height)})
-        if new is not None and self._view is not None:
-            self.post_message(self.HeadMoved(self, new, not self._view.reason(new)))
+        if new is not None and (self._view is not None or self._list is not None):
+            self.post_message(self.HeadMoved(self, new, self._feeds(new)))
+
+    def _feeds(self, head: HeadId) -> bool:
+        return self._view is None or not self._view.reason(head)
 
     def validate_cursor(self, cursor: HeadId | None) -> HeadId | None:
         """Inside the model."""
@@ -276,8 +294,10 @@ class HeadsPane(Rows, can_focus=True):
         return HeadId(layer, max(0, min(cursor.index, facts.n_heads - 1)))
 
     def action_move(self, layers: int, heads: int) -> None:
-        """Move by `layers` up and `heads` to the right."""
-        if self._view is not None:
+        """Move by `layers` up and `heads` to the right; in the list by lines."""
+        if self._list is not None:
+            self.cursor = self._list.moved(self.cursor, -layers)
+        elif self._view is not None:
             now = self.cursor or HeadId(self._view.neuron.layer, 0)
             self.cursor = HeadId(now.layer + layers, now.index + heads)
 
@@ -295,7 +315,7 @@ class HeadsPane(Rows, can_focus=True):
 
     def action_strongest(self) -> None:
         """To the next strongest head after the cursor's; from elsewhere, and after the last, to the strongest."""
-        ranking = self._view.ranking if self._view else []
+        ranking = self._list.heads if self._list else self._view.ranking if self._view else []
         if ranking:
             at = ranking.index(self.cursor) if self.cursor in ranking else -1
             self.cursor = ranking[(at + 1) % len(ranking)]
@@ -306,21 +326,27 @@ class HeadsPane(Rows, can_focus=True):
 
     def action_choose(self) -> None:
         """Go deeper from the cursor's head."""
-        if self.cursor is not None and self._view is not None:
-            self.post_message(self.HeadChosen(self, self.cursor, not self._view.reason(self.cursor)))
+        if self.cursor is not None and (self._view is not None or self._list is not None):
+            self.post_message(self.HeadChosen(self, self.cursor, self._feeds(self.cursor)))
 
     def on_click(self, event: events.Click) -> None:
         """A click puts the cursor there; on the cursor's own cell it goes deeper."""
         place = event.get_content_offset(self)
+        if place is not None and self._list is not None:
+            self._clicked(self._list.at(place.y, self.size, self.cursor))
+            return
         if self._view is None or place is None or not 1 <= place.y <= self._rows or place.x < self._gutter:
             return
         column = (place.x - self._gutter) // self._cell
         if column >= self._columns:
             return
-        head = HeadId(self._layer_at(place.y - 1), self._first.x + column)
-        if head == self.cursor:
+        self._clicked(HeadId(self._layer_at(place.y - 1), self._first.x + column))
+
+    def _clicked(self, head: HeadId | None) -> None:
+        if head is not None and head == self.cursor:
             self.action_choose()
-        self.cursor = head
+        elif head is not None:
+            self.cursor = head
 
     def on_mouse_scroll_up(self, event: events.MouseScrollUp) -> None:
         """Towards the last layer."""
@@ -331,7 +357,7 @@ class HeadsPane(Rows, can_focus=True):
         self._scroll(1)
 
     def _scroll(self, lines: int) -> None:
-        if self._view is not None:
+        if self._view is not None and self._list is None:
             last = self._view.facts.n_layers - self._rows
             self._first = Offset(self._first.x, max(0, min(self._first.y + lines, last)))
             self._redraw()

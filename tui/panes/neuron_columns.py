@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rich.text import Text
 
 from headtorch.tui.palette import Palette
+from headtorch.tui.panes.figures import percent
 from headtorch.tui.panes.neuron_table import ASCENDING, COLUMNS, KINDS, OTHER, OWN, RANDOM, VISITED, Column, NeuronTable
 from headtorch.tui.widgets.cells import fit, number
 
 FRONT = 2  # cells of the cursor and of the mark of membership
 TOKEN_CELLS = (6, 18)
-WIDTHS: dict[Column, int] = {"c": 4, "cos": 5, "z": 4, "kind": 5, "P": 5, "E": 4, "best": 5, "n": 3}
-DIGITS: dict[Column, int] = {"c": 1, "z": 1, "cos": 2, "E": 2, "best": 2, "n": 0}
-DROPPED_LAST: tuple[Column, ...] = ("E", "z", "c", "P", "kind", "best", "n", "cos")
+WIDTHS: dict[Column, int] = {"c": 4, "cos": 5, "z": 4, "kind": 5, "P": 5, "heads": 6, "E": 4, "ok": 4, "n": 3}
+DIGITS: dict[Column, int] = {"c": 1, "z": 1, "cos": 2, "E": 2, "n": 0}
+DROPPED_LAST: tuple[Column, ...] = ("P", "heads", "ok", "E", "z", "c", "kind", "n", "cos")
+WITHOUT_CLAIMS: tuple[Column, ...] = ("E", "z", "c", "P", "kind", "n", "cos")
 MARKS = {OWN: " ", RANDOM: "~", VISITED: "+", OTHER: " "}
 KIND_WORDS = {"prediction": "pred", "suppression": "supp", "entropy": "entr", "ordinary": "·"}
 
@@ -28,11 +31,14 @@ class Place:
     width: int
 
 
-def lay_out(width: int, address: int, sorted_by: Column) -> list[Place]:
-    """The columns that fit, from the left; `address` is the length of the longest. The sorted one is always there."""
+def lay_out(width: int, address: int, sorted_by: Column, by_worth: Sequence[Column]) -> list[Place]:
+    """The columns that fit, from the left; those of `by_worth` are left out from its end, but for the sorted one.
+
+    address: the length of the longest
+    """
     left = width - FRONT - address - 1 - TOKEN_CELLS[0] - 1  # the last cell is the bookmark's
     chosen: set[Column] = {"neuron", "token"}
-    for column in sorted(DROPPED_LAST, key=lambda column: column != sorted_by):
+    for column in sorted(by_worth, key=lambda column: column != sorted_by):
         if left >= WIDTHS[column] + 1:
             chosen.add(column)
             left -= WIDTHS[column] + 1
@@ -91,7 +97,16 @@ def _cell(table: NeuronTable, row: int, place: Place, palette: Palette, selected
         return Text("·".rjust(width), palette.style("quiet"))
     if column == "P":
         return Text(number(value, width - 1) + ("✓" if table.valid[row] else " "), plain)
+    if column == "heads":
+        return Text(percent(value).rjust(width), plain)
+    if column == "ok":
+        return Text(f"{value:.0f}/{int(table.tested[row])}".rjust(width), plain)
     return Text(number(value, width, DIGITS[column]), plain)
+
+
+def group_heading(name: str, width: int, palette: Palette) -> Text:
+    """`── driven by the last token ───` across the list."""
+    return Text(f"── {name} ".ljust(width, "─"), palette.style("quiet"))
 
 
 def _is_text(column: Column) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Literal, get_args
@@ -10,21 +10,29 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
+from headtorch.core.claims import CONTEXT_DRIVEN
 from headtorch.core.engine.protocol import NeuronList
 from headtorch.core.errors import AddressError
 from headtorch.core.records import Kind, NeuronId, NextTokenNeuron
+from headtorch.core.study.stages import has_claim_stages
+from headtorch.core.study.state import StudyState
 from headtorch.core.text import visible_token
+from headtorch.tui.claims import claim_counts
+from headtorch.tui.explaining import own_explainer
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
 KINDS: tuple[Kind, ...] = get_args(Kind)
-Column = Literal["neuron", "token", "c", "cos", "z", "kind", "P", "E", "best", "n"]
+Column = Literal["neuron", "token", "P", "heads", "E", "ok", "c", "cos", "z", "kind", "n"]
 COLUMNS: tuple[Column, ...] = get_args(Column)
 ASCENDING: frozenset[Column] = frozenset({"neuron", "token", "kind"})  # read from the top; numbers begin with the most
-FOUND_LATER: frozenset[Column] = frozenset({"P", "E", "best", "n"})  # while the study runs
+MEASURED: frozenset[Column] = frozenset({"P", "heads", "E", "ok", "n"})  # while the study runs
+OF_CLAIMS: frozenset[Column] = frozenset({"heads", "ok"})  # only in studies that test claims
 
 OWN, RANDOM, VISITED, OTHER = range(4)  # of the study, of its random baseline, looked at beside it, of the layers
+DRIVEN, LAST_TOKEN, BASELINE = range(3)  # groups: heads drive the neuron or that is not measured; not; random
+_VALID_FIRST = 1000.0  # added to the context share, whose size stays below it
 
 Floats = NDArray[np.float64]
 Ints = NDArray[np.int64]
@@ -44,8 +52,10 @@ class NeuronTable:
     kind: Ints  # into KINDS
     member: Ints = field(init=False)  # OWN, RANDOM, VISITED or OTHER
     P: Floats = field(init=False)
-    E: Floats = field(init=False)  # median over the scored heads
-    best: Floats = field(init=False)
+    heads: Floats = field(init=False)  # context share
+    E: Floats = field(init=False)  # of the context claim; without claims the median over the scored heads
+    ok: Floats = field(init=False)  # claims that are findings
+    tested: Ints = field(init=False)  # claims
     n: Floats = field(init=False)  # scored heads
     valid: NDArray[np.bool_] = field(init=False)
     marked: NDArray[np.bool_] = field(init=False)
@@ -59,7 +69,8 @@ class NeuronTable:
 
     def _blank(self) -> None:
         size = len(self)
-        self.P, self.E, self.best, self.n = (np.full(size, np.nan) for _ in range(4))
+        self.P, self.heads, self.E, self.ok, self.n = (np.full(size, np.nan) for _ in range(5))
+        self.tested = np.zeros(size, np.int64)
         self.valid, self.marked = np.zeros(size, bool), np.zeros(size, bool)
         self.member = np.full(size, OTHER, np.int64)
 
@@ -120,16 +131,40 @@ class NeuronTable:
             validity = state.validity.get(neuron)
             if validity is not None:
                 self.P[row], self.valid[row] = validity.next_share, validity.valid
+            if (share := state.context_share.get(neuron)) is not None:
+                self.heads[row] = share.share.value
+        self._take_scores(state, members)
+        self._take_claims(session, members)
+        for row in self.rows_of(_addresses(session.notes.bookmarks)).values():
+            self.marked[row] = True
+
+    def _take_scores(self, state: StudyState, members: Mapping[NeuronId, int]) -> None:
+        own = own_explainer(state)
         scores: dict[NeuronId, list[float]] = {}
-        own = state.settings.explainer_name if state.settings is not None else "rules"
         for score in state.scores.values():
             if score.e is not None and score.explainer == own:
                 scores.setdefault(score.neuron, []).append(score.e)
         for neuron, row in members.items():
             if mine := scores.get(neuron):
-                self.E[row], self.best[row], self.n[row] = float(np.median(mine)), max(mine), len(mine)
-        for row in self.rows_of(_addresses(session.notes.bookmarks)).values():
-            self.marked[row] = True
+                self.E[row], self.n[row] = float(np.median(mine)), len(mine)
+
+    def _take_claims(self, session: Session, members: Mapping[NeuronId, int]) -> None:
+        """Of studies that test claims: E of the context claim instead of the heads' median."""
+        if not has_claim_stages(session.state):
+            return
+        self.E[:] = np.nan
+        for neuron, row in members.items():
+            counts = claim_counts(session, neuron)
+            if counts.tested:
+                self.ok[row], self.tested[row] = counts.findings, counts.tested
+            if counts.context_e is not None:
+                self.E[row] = counts.context_e
+
+    @property
+    def group(self) -> Ints:
+        """DRIVEN, LAST_TOKEN or BASELINE, by row."""
+        groups = np.where(self.heads < CONTEXT_DRIVEN, LAST_TOKEN, DRIVEN)  # nan is not below
+        return np.where(self.member == RANDOM, BASELINE, groups)
 
     def sorted(self, kept: NDArray[np.bool_], by: Column, reverse: bool) -> Ints:
         """The rows kept in order of a column, ties by address; what is not known comes last both ways."""
@@ -138,8 +173,8 @@ class NeuronTable:
         return rows
 
     def _order(self, by: Column, descending: bool) -> Ints:
-        if by in FOUND_LATER:
-            return self._order_by(np.asarray(getattr(self, by)), descending)
+        if by in MEASURED:
+            return self._order_by(self._measured_keys(by), descending)
         if (by, descending) not in self._orders:
             self._orders[by, descending] = self._order_by(self._sort_keys(by), descending)
         return self._orders[by, descending]
@@ -150,6 +185,14 @@ class NeuronTable:
         values = -keys[known] if descending else keys[known]
         rows: Ints = self._by_address[np.concatenate([known[np.argsort(values, kind="stable")], unknown])]
         return rows
+
+    def _measured_keys(self, by: Column) -> Floats:
+        if by == "ok":
+            return self.ok + self.tested / 1000.0
+        if by != "heads":
+            return np.asarray(getattr(self, by))
+        known = np.nan_to_num(self.heads, nan=-_VALID_FIRST / 4)
+        return np.where(self.valid, known + _VALID_FIRST, np.where(self.heads == self.heads, known, np.nan))
 
     def _sort_keys(self, by: Column) -> Floats:
         if by == "neuron":

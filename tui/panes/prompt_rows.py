@@ -10,9 +10,11 @@ from rich.cells import cell_len
 from headtorch.core.engine.protocol import Shading
 from headtorch.core.records import HeadActivity, Prompt
 from headtorch.core.text import visible, visible_token
+from headtorch.tui.claims import on_examples
 from headtorch.tui.selection import ShadingMode
 from headtorch.tui.session import Session
 
+SPLITS = {"explain": "train", "score": "held-out"}  # of the documents, as the reader knows them
 FIRST = "⊢"  # the model's own first token
 
 
@@ -88,13 +90,12 @@ def prompt_rows(session: Session) -> PromptRows:
     activity = session.state.activity_of(neuron, chosen.head) if neuron and chosen.head and final else None
     row = session.row()
     values = _values(shading, chosen.shading, row.sign if row else 1)
-    rows = [_row(prompt, at, shading, values, activity) for at, prompt in enumerate(prompts)]
+    labels = [None] * len(prompts) if activity is None else on_examples(session, activity, prompts)
+    rows = [_row(prompt, at, shading, values, labels[at]) for at, prompt in enumerate(prompts)]
     return PromptRows(rows, chosen.shading, bool(values), activity, so_far=bool(prompts) and not final)
 
 
-def _row(
-    prompt: Prompt, at: int, shading: Shading | None, values: list[list[float]], activity: HeadActivity | None
-) -> PromptRow:
+def _row(prompt: Prompt, at: int, shading: Shading | None, values: list[list[float]], active: bool | None) -> PromptRow:
     known = shading is not None and at < len(shading.tokens)
     tokens = shading.tokens[at] if shading is not None and known else prompt.tokens
     own_first = len(prompt.tokens) > prompt.position - prompt.start + 1
@@ -104,7 +105,7 @@ def _row(
         tokens=tokens,
         has_first=own_first and tokens[:1] == prompt.tokens[:1],
         strengths=strengths,
-        active=activity.active[at] if activity is not None and at < len(activity.active) else None,
+        active=active,
         probability=shading.probability[at] if shading is not None and at < len(shading.probability) else None,
     )
 

@@ -10,11 +10,11 @@ from rich.text import Text
 from textual.binding import BindingType
 from textual.message import Message
 
-from headtorch.core.records import HeadActivity, NeuronId, Prompt
+from headtorch.core.records import NeuronId, Prompt
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
-from headtorch.tui.panes.prompt_rows import PromptRow, PromptRows, prompt_rows
+from headtorch.tui.panes.prompt_rows import SPLITS, PromptRow, PromptRows, prompt_rows
 from headtorch.tui.selection import ShadingMode
 from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
@@ -31,7 +31,9 @@ where it is the neuron's own token; ⊣ is the end of a document. P is the model
 there, whatever comes next.
 The number in front is the activation on the tokens kept. ↓: drawn from a lower bin of the activation histogram, where \
 the neuron fires less or not at all; such prompts give a head that is otherwise always active something to miss.
-●: the selected head is active there, ○: it is not. ▼ and ▽ say the same of a head that lowers the neuron.
+●: the selected head is active there, ○: it is not, blank: not labelled. ▼ and ▽ say the same of a head that lowers \
+the neuron. Where claims are tested, labels are those of firing places, of which these prompts are a few: the Evidence \
+tab has all.
 ⊢ is the model's own first token. … stands for text that is cut off.
 
 Shading: by the neuron's activation on every token, as a share of its largest on these prompts; by what the \
@@ -40,7 +42,7 @@ these prompts; or by the head's attention in the same way. First tokens do not c
 since heads rest on them.
 The strongest token of a prompt is bold and underlined.
 Shown are the tokens kept, or whole contexts. "6 of 212 tok": 6 tokens are enough to keep the activation.
-explain, score: the half that the prompt's document belongs to; explanations are found on one and tested on the other.
+train, held-out: the split of the prompt's document; explanations are learned on one and tested on the other.
 so far: the scan goes on, and better prompts may come."""
 
 
@@ -121,7 +123,7 @@ class PromptsPane(Lines):
         if self._data.rows and not self._data.so_far:
             parts.append(_shaded_by(self._data.mode, head) if self._data.shaded else _unshaded(session))
             if self._data.activity is not None:
-                parts.append(_counts(self._data.activity))
+                parts.append(_counts(self._data))
         if session.selection.full:
             parts.append("full")
         self.set_titles(Text(f"2 Prompts{target}"), Text(" · ".join(parts)))
@@ -235,7 +237,7 @@ class PromptsPane(Lines):
 
     def _about(self, prompt: Prompt) -> list[str]:
         kept, context = prompt.position - prompt.start + 1, prompt.position - prompt.window_start + 1
-        parts = [f"{self.cursor + 1}/{self.line_count()}", f"{kept} of {context} tok", prompt.half]
+        parts = [f"{self.cursor + 1}/{self.line_count()}", f"{kept} of {context} tok", SPLITS[prompt.half]]
         if prompt.bin is not None:
             parts.append(f"bin {prompt.bin}")
         if self.search_text:
@@ -316,7 +318,8 @@ def _unshaded(session: Session) -> str:
     return "not shaded yet" if session.read_only is None else "its shading is not recorded"
 
 
-def _counts(activity: HeadActivity) -> str:
-    active = sum(activity.active)
-    on, off = ("▼", "▽") if activity.suppressing else ("●", "○")
-    return f"{on} {active} {off} {len(activity.active) - active}"
+def _counts(data: PromptRows) -> str:
+    labels = [row.active for row in data.rows if row.active is not None]
+    suppressing = data.activity is not None and data.activity.suppressing
+    on, off = ("▼", "▽") if suppressing else ("●", "○")
+    return f"{on} {sum(labels)} {off} {len(labels) - sum(labels)}" if labels else "no labels here"

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from headtorch.core.engine.protocol import AblateHead, MeasureCooperation, MeasureEffects, MeasureSpectrum
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.tui.panes.detail.pane import Tab
+from headtorch.tui.panes.head_entries import head_entries, why_no_list
 from headtorch.tui.refusals import busy, no_head, no_neuron
 from headtorch.tui.requests import UNNUMBERED
 from headtorch.tui.selection import MEASURES
@@ -64,14 +65,25 @@ class Causing:
         else:
             session.requests.ask(kind(id=UNNUMBERED, neuron=neuron))
         if kind is MeasureEffects:
-            session.selection.measure = "effect"
+            session.selection.measure, session.selection.grid = "effect", True
         self._show("Cause", heads=kind is MeasureEffects)
 
     def cycle(self) -> None:
-        """The grid's next number."""
+        """The grid's next number; from the list to the grid as it was."""
         chosen = self._bench.session.selection
+        if head_entries(self._bench.session) is not None and not chosen.grid:
+            self.toggle_grid()
+            return
         chosen.measure = MEASURES[(MEASURES.index(chosen.measure) + 1) % len(MEASURES)]
         self._bench.changed(frozenset({"heads"}), now=True)
+
+    def toggle_grid(self) -> None:
+        """Every head as a grid, or the list of those that claims are about."""
+        bench, chosen = self._bench, self._bench.session.selection
+        if bench.refuses(no_neuron(bench.session) or why_no_list(bench.session)):
+            return
+        chosen.grid = not chosen.grid
+        bench.changed(frozenset({"heads"}), now=True)
 
     def _show(self, tab: Tab, *, heads: bool = False) -> None:
         bench = self._bench

@@ -28,6 +28,7 @@ from headtorch.tui.comparing.wanted import OpenAt, StudyWanted
 from headtorch.tui.exporting import Chosen
 from headtorch.tui.keymap import bindings
 from headtorch.tui.noting import present_subject, toggle_bookmark, write_note
+from headtorch.tui.pairs import matched_pairs, rewriting_tests
 from headtorch.tui.panes.heads import HeadsPane
 from headtorch.tui.panes.neurons import NeuronsPane
 from headtorch.tui.panes.prompts import PromptsPane
@@ -44,6 +45,7 @@ from headtorch.tui.screens.export import ExportScreen
 from headtorch.tui.screens.four_panes import FourPanes
 from headtorch.tui.screens.go_to import GoToScreen, Target
 from headtorch.tui.screens.note import NoteScreen
+from headtorch.tui.screens.pairs import PairsScreen
 from headtorch.tui.screens.prompt_line import PromptLine
 from headtorch.tui.screens.try_text import TryTextScreen
 from headtorch.tui.selection import SHADING_MODES
@@ -91,6 +93,7 @@ class Workbench(FourPanes):
     def _head_chosen(self, message: HeadsPane.HeadChosen) -> None:
         self.selected(self.session.select_head(message.head))
         self.focus_pane(4)
+        self.detail.show_head()
 
     def action_go_to(self) -> None:
         """To an address or a token."""
@@ -207,6 +210,10 @@ class Workbench(FourPanes):
         """The next number of the heads."""
         self.causing.cycle()
 
+    def action_toggle_grid(self) -> None:
+        """The list of heads, or the grid of all."""
+        self.causing.toggle_grid()
+
     def action_try_text(self) -> None:
         """A text of the user's own."""
         chosen = self.session.selection
@@ -248,6 +255,18 @@ class Workbench(FourPanes):
                 screen.show_failure(request, text)
             elif isinstance(screen, DocumentScreen) and not self.session.requests.is_waiting(ReadDocument):
                 screen.show_failure(text)
+
+    def action_pairs(self) -> None:
+        """Matched pairs of the neuron, and rewritten texts."""
+        session, neuron = self.session, self.session.selection.neuron
+        if self.refuses(no_neuron(session)) or neuron is None:
+            return
+        found = matched_pairs(session, neuron)
+        if isinstance(found, str):
+            self.refuses(found)
+            return
+        row = session.row()
+        self.app.push_screen(PairsScreen(found, row.token if row else "", rewriting_tests(session, found)))
 
     def action_stop_work(self) -> None:
         """Cancel what runs."""

@@ -1,10 +1,11 @@
-"""The line above the keys: what the engine is doing, how far it is, and what went wrong."""
+"""The line above the keys: what the engine is doing, how far it is, what went wrong, and what the study found."""
 
 from __future__ import annotations
 
 import time
 
 from rich.text import Text
+from textual import events
 from textual.strip import Strip
 from textual.timer import Timer
 from textual.widget import Widget
@@ -23,13 +24,17 @@ from headtorch.core.engine.protocol import (
     ReadDocument,
     VisitNeuron,
 )
-from headtorch.core.events import STAGES, Progress
+from headtorch.core.events import Progress
+from headtorch.core.study.stages import has_claim_stages, stages_of
 from headtorch.core.text import visible
+from headtorch.tui.claims import study_claims
 from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.palette import CAVE, Palette
+from headtorch.tui.panes.flow import paragraph
 from headtorch.tui.session import Session
 from headtorch.tui.spending import count, spent
 
+TALL, FEW, MOST = 30, 2, 3  # rows of the screen, and lines below and from them on
 PAUSE = 0.5  # seconds between two drawings of one stage's progress: a line has some 400 bytes
 
 
@@ -44,22 +49,44 @@ class ProgressLine(Widget):
         self._progress: Progress | None = None
         self._spent = ""
         self._words = ""
-        self._alarm = False
+        self._lines: list[Text] = []
+        self._alarm: str | None = None
+        self._concluded = False  # the words are the verdict
         self._drawn_at = 0.0
         self._timer: Timer | None = None
 
     def show(self, session: Session, alarm: str | None = None) -> None:
-        """Draw what the session holds now, where it differs; `alarm` is said instead of everything else."""
+        """Draw what the session holds now, where it differs; `alarm` is said before everything else."""
         progress = session.progress if alarm is None and session.requests.is_waiting(OpenStudy) else None
-        words = alarm or (words_for(session) if progress is None else "")
+        words = "" if progress is not None else words_for(session) if alarm is None else concluded(session)
         spending = session.heard.spending
         spent_now = "" if progress is None or spending is None else spent(spending)
-        shown = (words, alarm is not None, progress, spent_now)
+        shown = (words, alarm, progress, spent_now)
         if shown != self._shown:
             goes_on = progress is not None and self._progress is not None and progress.stage == self._progress.stage
-            self._shown, self._progress, self._words, self._alarm = shown, progress, words, alarm is not None
-            self._spent = spent_now
+            self._shown, self._progress, self._words, self._alarm = shown, progress, words, alarm
+            self._spent, self._concluded = spent_now, bool(words) and words == concluded(session)
+            self._fill()
             self._draw_after(self._drawn_at + PAUSE - time.monotonic() if goes_on else 0.0)
+
+    def on_resize(self, event: events.Resize) -> None:
+        """The words are wrapped again."""
+        self._fill()
+
+    def _fill(self) -> None:
+        """Wrap the words; a line that goes on where there is no more room ends with …"""
+        width, most = max(8, self.app.size.width - 1), MOST if self.app.size.height >= TALL else FEW
+        palette: Palette = getattr(self.app, "palette", CAVE)
+        alarm = paragraph(self._alarm, width, palette.style("warning"))[:1] if self._alarm else []
+        said = paragraph(self._words, width, palette.style("text" if self._concluded else "quiet"))
+        lines = [*alarm, *said]
+        if len(lines) > most:
+            lines = lines[:most]
+            lines[-1].truncate(width - 2)
+            lines[-1].append(" …")
+        if max(1, len(lines)) != max(1, len(self._lines)):
+            self.styles.height = max(1, len(lines))
+        self._lines = lines
 
     def _draw_after(self, wait: float) -> None:
         if self._timer is not None:
@@ -75,14 +102,14 @@ class ProgressLine(Widget):
         self.refresh()
 
     def render_line(self, y: int) -> Strip:
-        """The whole line."""
+        """A line of it."""
         self._drawn_at = time.monotonic()
         width = self.size.width
         palette: Palette = getattr(self.app, "palette", CAVE)
         if self._progress is not None:
             line = bar(self._progress, width, palette, self._spent)
         else:
-            line = Text(f" {self._words}", style=palette.style("warning" if self._alarm else "quiet"))
+            line = Text(" ").append_text(self._lines[y]) if y < len(self._lines) else Text()
         line.truncate(width, overflow="ellipsis")
         strip = Strip(line.render(self.app.console), line.cell_len)
         return strip.extend_cell_length(width).crop(0, width).apply_style(self.rich_style)
@@ -129,9 +156,17 @@ def words_for(session: Session) -> str:
     if missing := heads_unanswered(state):
         return f"{count(missing, 'head')} without an answer of the language model; {again} asks again."
     if state.finished is not None:
-        return "The study is finished."
-    done = sum(state.is_done(stage) for stage in STAGES if stage != "report")
-    return f"{done} of {len(STAGES) - 1} stages are done."
+        return concluded(session)
+    stages = stages_of(state)
+    return f"{sum(map(state.is_done, stages))} of {len(stages)} stages are done."
+
+
+def concluded(session: Session) -> str:
+    """What a finished study found, or that it has no claims; empty before its end."""
+    if session.state.finished is None:
+        return ""
+    said = study_claims(session).conclusions.verdict.sentence
+    return said if has_claim_stages(session.state) else f"The study is finished. {said}"
 
 
 _WAITING: dict[type, str] = {

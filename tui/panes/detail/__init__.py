@@ -1,4 +1,4 @@
-"""Pane 4: what is known about one head on one neuron, in five tabs."""
+"""Pane 4: what is known about one neuron and one head of it, in tabs."""
 
 from headtorch.tui.panes.detail.pane import DetailPane
 

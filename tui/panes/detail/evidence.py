@@ -14,14 +14,16 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, context_line, fact, title
 from headtorch.tui.panes.detail.judged import NEITHER, WRONG, Judged, judged_of
 from headtorch.tui.panes.detail.labels import Labels, direct_of, labels_of
-from headtorch.tui.panes.detail.unexplained import nothing_yet
-from headtorch.tui.panes.figures import fixed
+from headtorch.tui.panes.detail.unexplained import nothing_yet, unlabelled
+from headtorch.tui.panes.figures import fixed, percent
 from headtorch.tui.panes.flow import flow, paragraph
+from headtorch.tui.panes.prompt_rows import SPLITS
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
-_WIDE, _NARROW = 78, 56  # columns from which on there is room for the half, and for the activation
+_WIDE, _NARROW = 78, 56  # columns from which on there is room for the split, and for the activation
+MOST = 200  # lines of a class
 
 
 def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
@@ -40,7 +42,8 @@ def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
         mine = [i for i, active in enumerate(labels.active) if active == wanted]
         mark, name = (ACTIVE, "active") if wanted else (INACTIVE, "inactive")
         kind = ", lowering the neuron" if wanted and labels.suppressing else ""
-        what = f"{mark} {name} on {len(mine)} of {len(labels.active)} prompts{kind}"
+        of = "firing places" if labels.firing else "prompts"
+        what = f"{mark} {name} on {len(mine)} of {len(labels.active)} {of}{kind}"
         lines += [
             *flow([title(what, palette)], width),
             *_lines(session, labels, mine, verdicts, width, palette),
@@ -50,7 +53,7 @@ def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
 
 
 def _unlabelled(session: Session, neuron: NeuronId, head: HeadId, width: int, palette: Palette) -> list[Text]:
-    reason = nothing_yet(session, neuron, head) or "On which prompts the head is active is not decided yet."
+    reason = nothing_yet(session, neuron, head) or unlabelled(session, neuron, head)
     lines = paragraph(reason, width, palette.style("quiet"))
     prompts = session.state.prompts.get(neuron, [])
     direct = direct_of(session, head, len(prompts))
@@ -72,22 +75,29 @@ def _lines(
 ) -> list[Text]:
     if not which:
         return [Text("  none", style=palette.style("quiet"))]
-    half, fires = "  half            " if width >= _WIDE else "", "   fires" if width >= _NARROW else ""
-    lines = [Text(f"{'A(h)':>13}{fires}{half}", style=palette.style("quiet"))]
-    return lines + [_line(session, labels, i, verdicts[i], width, palette) for i in which]
+    text = Text(f"{'A(h)':>13}", style=palette.style("quiet"))
+    text.append("carries".rjust(9) if labels.firing else "")
+    text.append("   fires" if width >= _NARROW else "")
+    text.append("  split           " if width >= _WIDE else "")
+    lines = [_line(session, labels, i, verdicts[i], width, palette) for i in which[:MOST]]
+    rest = [Text(f"  … and {len(which) - MOST} more", style=palette.style("quiet"))] if len(which) > MOST else []
+    return [text, *lines, *rest]
 
 
 def _line(session: Session, labels: Labels, index: int, verdict: str, width: int, palette: Palette) -> Text:
     prompt = labels.prompts[index]
-    chosen = index == session.selection.prompt
+    selected = session.prompt()
+    chosen = selected is not None and (prompt.document, prompt.position) == (selected.document, selected.position)
     quiet, number = palette.style("quiet"), palette.style("bright" if chosen else "text", bold=chosen)
     text = Text(f"{'▸' if chosen else ' '}{index + 1:>3} ", style=palette.style("bright" if chosen else "quiet"))
     text.append(fixed(labels.direct[index], sign=True).rjust(8), number)
+    if labels.firing:
+        text.append(percent(labels.carries[index]).rjust(9), number)
     if width >= _NARROW:
         text.append(fixed(prompt.activation).rjust(8), quiet)
-    half = "lower, " if prompt.bin is not None else ""
+    lower = "lower, " if prompt.bin is not None else ""
     if width >= _WIDE:
-        text.append(f"  {half + prompt.half:<14}"[:16], quiet)
+        text.append(f"  {lower + SPLITS[prompt.half]:<16}"[:18], quiet)
     missed = verdict in (WRONG, NEITHER)
     mark = palette.style("warning" if missed else "text", bold=missed)
     text.append((verdict or " ").center(3), mark)

@@ -1,6 +1,29 @@
 """What the detail pane's words, marks and numbers mean."""
 
 HELP = """\
+Claim. First the context claim: after the same last token, the neuron fires where the text before it is as the rule \
+says. The rule is learned on matched pairs (a firing place, and a place with the same last token where the neuron is \
+off) of the training split, all numbers are from held-out text. E: mean of two rates, how many firing places the rule \
+calls so, and how many of the others it calls off; 0.5 is chance, in brackets the 95 % interval. ceiling: AUROC of the \
+best that text alone can tell (ridge on its tokens); AUROC: that of the rule's degree. q: p adjusted over the study's \
+claims (Benjamini-Hochberg). heads account for: context share, what is lost of the activation when all heads there \
+are replaced by their means. five take …: share of the difference within pairs that goes when the strongest heads are \
+exchanged together, and what they restore the other way round; all heads must take 100.0 % (✓), the check of the \
+measurement; 80 % with: how many heads reach that.
+In the table: taken and restored by the head alone with intervals; attends: how much of its attention lies on the \
+tokens that the rule names; holds, elsewhere: taken where the rule holds, and where not.
+rewriting: relative change of the activation when the tokens that make the rule hold are replaced (for rules of \
+absence: put in), in [brackets]; placebo: other tokens at like distance, rule still true; difference: the two \
+compared. The token that the neuron is read at is underlined and never touched; what will be replaced is underlined too.
+Then the claim about the selected head. removes: share of the activation that goes when the head's output is replaced, \
+where the rule holds and elsewhere; Δ: the difference in points; n: active + inactive places; active by: what calls a \
+place active, with how well it goes with the effect (Spearman); Δ by resample: with other texts' outputs instead of \
+the mean; Δ within a last token: among places that end alike; last token: a rule about the token at p (where the \
+neuron is read) alone, which is no context; p(t): probability of the neuron's token. effect, A(h): changes under \
+rewriting, of what the head does and of its attribution.
+✓ finding: the neuron is valid, E and Δ (or a share taken) hold at q < 0.05, and rewriting agrees or cannot be tested. \
+· candidate: what speaks against it stands behind.
+
 Explanation. The claim about when the head is active for the neuron, and who made it: rules (found by search), me \
 (your own), llm (a language model). Where several explain a head, each has a line with its score, and ▸ marks the one \
 shown in full. A rule and a pattern judge themselves, a sentence is judged by a language model. E is the mean of two \
@@ -22,9 +45,10 @@ logit attribution: what the neuron adds to its token's logit. Δ log p at 0: cha
 nats) with the neuron set to 0.
 
 Evidence. The neuron's prompts, ● active and ○ inactive for the head, with their number, A(h), the activation \
-(fires), the half (claims are made from explain and judged on score; lower: from a lower activation bin), and the \
+(fires), the split (claims are made from train and judged on held-out; lower: from a lower activation bin), and the \
 verdict on the explanation shown: ✓ right, ✗ wrong, ? an answer that is neither (it counts as wrong), blank not \
-judged or not known. The firing token is underlined, the token that follows stands after →.
+judged or not known. Where claims are tested these are the places where the neuron fires, and carries is the head's \
+effect as a share of the activation there. The firing token is underlined, the token that follows stands after →.
 
 Ablation. The change, after minus before, when the head's output is replaced: log p in nats, probability p, logit, \
 activation, and rank of the neuron's token (more is worse). Bars go left for minus and right for plus, each row on \

@@ -1,11 +1,12 @@
-"""On which of a neuron's prompts a head is active, for any head: as the study says, or by the study's rule."""
+"""On which of a neuron's prompts or firing places a head is active: as the study says, or by the study's rule."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from headtorch.core.records import HeadId, NeuronId, Prompt
+from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt
+from headtorch.tui.claims import labelled_prompts, of_chosen_head
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
@@ -13,12 +14,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Labels:
-    """Prompts and, for each, whether the head is active there. `direct` is None where it was not kept."""
+    """Prompts and, for each, whether the head is active there. `direct` is None where it was not kept.
+
+    `firing`: they are the places of the firing set, and `carries` is the head's share of the activation there.
+    """
 
     prompts: list[Prompt]
     active: list[bool]
     direct: list[float | None]
     suppressing: bool = False
+    firing: bool = False
+    carries: list[float | None] = field(default_factory=list)
 
     def share_explaining(self) -> tuple[int, int]:
         """Active prompts of the explaining half's strongest, and how many there are."""
@@ -28,19 +34,35 @@ class Labels:
 
 
 def labels_of(session: Session, neuron: NeuronId, head: HeadId) -> Labels | None:
-    """None until the study has decided about the neuron's heads, or where the numbers per prompt are not at hand."""
+    """None until the study has decided about the neuron's heads, or where the numbers per prompt are not available."""
     state = session.state
+    activity = state.activity_of(neuron, head)
+    if activity is not None and activity.places == "firing":
+        return _on_firing_places(session, activity)
     own = state.prompts.get(neuron, [])
     if neuron not in state.activity or not own:
         return None
-    activity = state.activity_of(neuron, head)
     direct = direct_of(session, head, len(own))
     if activity is None:
         return _by_rule(session, neuron, head, own, direct)
-    prompts = state.labelled_prompts(activity)
+    prompts = labelled_prompts(session, activity)
     known = min(len(prompts), len(activity.active))
     direct = [*direct, *[None] * known][:known]
     return Labels(prompts[:known], activity.active[:known], direct, activity.suppressing)
+
+
+def _on_firing_places(session: Session, activity: HeadActivity) -> Labels | None:
+    prompts = labelled_prompts(session, activity)[: len(activity.active)]
+    if not prompts:
+        return None
+    count, missing = len(prompts), list[float | None]([None] * len(prompts))
+    direct = of_chosen_head(session, activity.neuron, activity.head, "attribution") or missing
+    effects = of_chosen_head(session, activity.neuron, activity.head, "effect") or missing
+    carries = [
+        None if effect is None or not prompt.activation else effect / prompt.activation
+        for effect, prompt in zip(effects, prompts, strict=False)
+    ]
+    return Labels(prompts, activity.active[:count], direct[:count], activity.suppressing, True, carries)
 
 
 def direct_of(session: Session, head: HeadId, count: int) -> list[float | None]:

@@ -15,11 +15,13 @@ from textual.message import Message
 from textual.scroll_view import ScrollView
 from textual.strip import Strip
 
+from headtorch.core.study.stages import has_claim_stages
 from headtorch.tui.explaining import explainers, shown_explainer
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation import ablation
 from headtorch.tui.panes.detail.cause import cause
+from headtorch.tui.panes.detail.claim import claim, head_line
 from headtorch.tui.panes.detail.evidence import evidence
 from headtorch.tui.panes.detail.explanation import explanation
 from headtorch.tui.panes.detail.help import HELP
@@ -30,8 +32,9 @@ from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
 from headtorch.tui.widgets.rows import Rows
 
-Tab = Literal["Explanation", "Evidence", "Ablation", "Cause", "Sources", "Notes"]
+Tab = Literal["Claim", "Explanation", "Evidence", "Ablation", "Cause", "Sources", "Notes"]
 PAGES: dict[Tab, Callable[[Session, int, Palette], list[Text]]] = {
+    "Claim": claim,
     "Explanation": explanation,
     "Evidence": evidence,
     "Ablation": ablation,
@@ -67,7 +70,9 @@ class DetailPane(Rows, ScrollView, can_focus=True):
 
     def __init__(self, id: str | None = None, classes: str | None = None) -> None:
         super().__init__(id=id, classes=classes)
-        self.tab: Tab = "Explanation"
+        self.tab: Tab = "Claim"
+        self._tab_chosen = False  # the first study shown decides which tab is seen first
+        self._to_head = False  # the claim about the head is to be seen as soon as there is room
         self._session: Session | None = None
         self._subject: object = None
         self._lines: list[Text] = []
@@ -78,9 +83,11 @@ class DetailPane(Rows, ScrollView, can_focus=True):
     def show(self, session: Session) -> None:
         """Draw the present tab of the selected head; another head, or other words on it, begins at its top."""
         self._session = session
+        if not self._tab_chosen and session.state.settings is not None:
+            self.tab, self._tab_chosen = "Claim" if has_claim_stages(session.state) else "Explanation", True
         neuron, head = session.selection.neuron, session.selection.head
         name = f"{head} on {neuron}" if head is not None else str(neuron or "")
-        several = self.tab in ("Explanation", "Evidence") and len(explainers(session)) > 1
+        several = self.tab in ("Claim", "Explanation", "Evidence") and len(explainers(session)) > 1
         other = f"{session.key('workbench.explainer')} next explainer" if several else ""
         self.set_titles(f"4 {name}" if name else "4 Detail", other)
         self._fill()
@@ -90,12 +97,18 @@ class DetailPane(Rows, ScrollView, can_focus=True):
 
     def show_tab(self, tab: Tab) -> None:
         """Show another tab, from its first line."""
+        self._tab_chosen = True
         if tab != self.tab:
             self.tab = tab
             if self._session is not None:
                 self.show(self._session)
             self.scroll_to(y=0, animate=False)
             self.post_message(self.TabChanged(self, tab))
+
+    def show_head(self) -> None:
+        """In the Claim tab scroll to the claim about the head, where that stands below the other."""
+        self._to_head = self.tab == "Claim"
+        self._fill()
 
     def copy_text(self) -> str:
         """The whole tab as text."""
@@ -110,6 +123,9 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         if size != self.virtual_size:
             self.virtual_size = size
         self.redraw()
+        if self._to_head and self.size.height > self._header:
+            self._to_head = False
+            self.scroll_to(y=head_line(self._session, width, self.palette), animate=False, force=True)
 
     def on_resize(self, event: events.Resize) -> None:
         """The text is wrapped anew."""

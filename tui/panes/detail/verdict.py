@@ -76,7 +76,7 @@ def confusions(
 ) -> list[Text]:
     """The prompts that were judged wrongly, by what they really are."""
     labels = labels_of(session, neuron, head)
-    prompts = labels.prompts if labels is not None else session.state.prompts.get(neuron, [])
+    prompts = labels.prompts if labels is not None else []
     lines: list[Text] = []
     sides = ((score.wrong_active, "active, judged inactive"), (score.wrong_inactive, "inactive, judged active"))
     for wrong, name in sides:
