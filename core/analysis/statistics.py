@@ -96,10 +96,23 @@ def benjamini_yekutieli(p: Sequence[float | None]) -> list[float | None]:
     q₍ᵢ₎ = min over j ≥ i of p₍ⱼ₎·m·H(m)/j with H(m) = Σ 1/k. Tests without a p (None) get no q and do not count in m:
     whether a head can be scored does not depend on the verdicts.
     """
-    known = [value for value in p if value is not None]
-    if not known:
+    return _false_discovery_rates(p, "by")
+
+
+def benjamini_hochberg(p: Sequence[float | None]) -> list[float | None]:
+    """False discovery rates under independence or positive dependence (Benjamini and Hochberg 1995).
+
+    q₍ᵢ₎ = min over j ≥ i of p₍ⱼ₎·m/j. Tests without a p (None) get no q and do not count in m; one of a family fixed
+    beforehand that failed for want of places should be given as p = 1.
+    """
+    return _false_discovery_rates(p, "bh")
+
+
+def _false_discovery_rates(p: Sequence[float | None], method: Literal["bh", "by"]) -> list[float | None]:
+    tested = [value for value in p if value is not None]
+    if not tested:
         return [None] * len(p)
-    adjusted = iter(stats.false_discovery_control(known, method="by").tolist())
+    adjusted = iter(stats.false_discovery_control(tested, method=method).tolist())
     return [None if value is None else float(next(adjusted)) for value in p]
 
 
