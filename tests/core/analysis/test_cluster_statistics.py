@@ -87,7 +87,7 @@ def test_the_interval_of_a_ratio_is_the_studentised_bootstrap(clusters: int) -> 
 
 def test_the_interval_of_a_ratio_is_near_scipys_where_clusters_are_many() -> None:
     places = Places(300)
-    found, p = ratio_estimate(places.effect, places.activation, places.cluster, seed=0)
+    estimate, p = ratio_estimate(places.effect, places.activation, places.cluster, seed=0)
     reference = stats.bootstrap(
         (places.sums(places.effect), places.sums(places.activation)),
         lambda x, y, axis: x.sum(axis) / y.sum(axis),
@@ -97,7 +97,7 @@ def test_the_interval_of_a_ratio_is_near_scipys_where_clusters_are_many() -> Non
         rng=np.random.default_rng(1),
     ).confidence_interval
     width = reference.high - reference.low
-    assert (found.low, found.high) == pytest.approx((reference.low, reference.high), abs=0.06 * width)
+    assert (estimate.low, estimate.high) == pytest.approx((reference.low, reference.high), abs=0.06 * width)
     assert p is not None and p < 0.001
 
 
@@ -134,8 +134,8 @@ def test_a_paired_difference_is_drawn_jointly() -> None:
     drawn = [difference(np.repeat(sums, one.astype(int), axis=1)) for one in cluster_draws(25, seed=4, draws=500)]
     t = [(theta - value) / se for theta, se in drawn]
     low, high = value - np.quantile(t, [0.975, 0.025]) * error
-    found = paired_difference(x, changed, y, placebo, places.cluster, seed=4, draws=500)
-    assert (found.value, found.low, found.high) == pytest.approx((value, low, high))
+    estimate = paired_difference(x, changed, y, placebo, places.cluster, seed=4, draws=500)
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((value, low, high))
 
 
 def test_contrast_by_hand() -> None:
@@ -153,13 +153,13 @@ def test_contrast_within_groups_is_the_weighted_regression_with_groups() -> None
     groups = (places.token[:, None] == np.arange(5)).astype(float)
     design = np.column_stack([places.holds, groups])
     fit = sm.WLS(places.effect / places.activation, design, weights=places.activation).fit()
-    found, p = ratio_contrast_within(
+    estimate, p = ratio_contrast_within(
         places.effect, places.activation, places.holds, places.token, places.cluster, seed=0
     )
-    assert found is not None and found.value == pytest.approx(fit.params[0])
+    assert estimate is not None and estimate.value == pytest.approx(fit.params[0])
     robust = fit.get_robustcov_results("cluster", groups=places.cluster, use_correction=True)
-    assert found.low is not None and found.high is not None
-    assert (found.high - found.low) / 2 == pytest.approx(2.0 * robust.bse[0], rel=0.12)
+    assert estimate.low is not None and estimate.high is not None
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(2.0 * robust.bse[0], rel=0.12)
     assert p is not None and p < 0.01
 
 
@@ -191,10 +191,10 @@ def test_the_jackknife_of_a_contrast_by_brute_force() -> None:
     ]
     degrees = (1 / g[0] + 1 / g[1]) ** 2 / sum(1 / (one**2 * (one - 1)) for one in g)
     half = stats.t.ppf(0.975, min(degrees, 29)) * se
-    found, _ = ratio_contrast(places.effect, places.activation, places.holds, places.cluster, seed=0)
+    estimate, _ = ratio_contrast(places.effect, places.activation, places.holds, places.cluster, seed=0)
     value = contrast(np.ones(len(places.effect), bool))
-    assert found is not None and se > shifted_contrasts(places.contrast().without(value), seed=0).std()
-    assert (found.value, found.low, found.high) == pytest.approx((value, value - half, value + half))
+    assert estimate is not None and se > shifted_contrasts(places.contrast().without(value), seed=0).std()
+    assert (estimate.value, estimate.low, estimate.high) == pytest.approx((value, value - half, value + half))
 
 
 @pytest.mark.parametrize("groups", [False, True])
@@ -258,17 +258,17 @@ def test_a_side_that_is_alike_by_chance_borrows_the_spread_of_the_other() -> Non
     rng = np.random.default_rng(0)
     holds, cluster = np.arange(310) >= 10, np.arange(310)
     effect = np.where(holds, 0.1 + 0.2 * rng.normal(size=310), 0.0)
-    found, _ = ratio_contrast(effect, np.ones(310), holds, cluster, seed=0)
-    assert found is not None and found.low is not None and found.high is not None
+    estimate, _ = ratio_contrast(effect, np.ones(310), holds, cluster, seed=0)
+    assert estimate is not None and estimate.low is not None and estimate.high is not None
     half = stats.t.ppf(0.975, 9) * effect[holds].std() / np.sqrt(10)
-    assert (found.high - found.low) / 2 == pytest.approx(half, rel=0.1)
+    assert (estimate.high - estimate.low) / 2 == pytest.approx(half, rel=0.1)
 
 
 def test_a_side_in_too_few_clusters_has_neither_interval_nor_p() -> None:
     places = Places(40)
     lone = (places.cluster == 3) & (places.activation > 0)
-    found, p = ratio_contrast(places.effect, places.activation, lone, places.cluster, seed=0)
-    assert found is not None and found.low is None and p is None
+    estimate, p = ratio_contrast(places.effect, places.activation, lone, places.cluster, seed=0)
+    assert estimate is not None and estimate.low is None and p is None
 
 
 def test_a_neuron_that_fires_negatively_has_the_same_shares() -> None:

@@ -82,18 +82,18 @@ def rates(trial: Callable[[int], tuple[bool, bool]], trials: int) -> tuple[float
 
 @pytest.mark.parametrize("delta", [0.0, 0.2])
 def test_contrasts_of_a_rule_that_many_clusters_share(delta: float) -> None:
-    found = {
+    by_setting = {
         (kind, clusters): rates(lambda seed, k=kind, n=clusters: contrast_trial(seed, k, n, 0, False, delta), 150)
         for kind in KINDS
         for clusters in (20, 60)
     }
-    check(found, delta)
+    check(by_setting, delta)
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.2])
 def test_contrasts_where_one_side_lies_in_few_clusters(delta: float) -> None:
     """The rule holds in 4 or 10 of 60 clusters, or everywhere but there."""
-    found = {
+    by_setting = {
         (kind, few, inverse): rates(
             lambda seed, k=kind, f=few, i=inverse: contrast_trial(seed, k, 60, f, i, delta), 120
         )
@@ -101,17 +101,17 @@ def test_contrasts_where_one_side_lies_in_few_clusters(delta: float) -> None:
         for few in (4, 10)
         for inverse in (False, True)
     }
-    check(found, delta)
+    check(by_setting, delta)
 
 
-def check(found: dict[tuple[object, ...], tuple[float, float]], delta: float) -> None:
+def check(by_setting: dict[tuple[object, ...], tuple[float, float]], delta: float) -> None:
     """At least 92 % hold the truth, and without a contrast at most 5 % reject, over all settings."""
-    covered, rejected = np.array(list(found.values())).T
-    assert covered.mean() >= 0.92 and covered.min() >= 0.89, found
+    covered, rejected = np.array(list(by_setting.values())).T
+    assert covered.mean() >= 0.92 and covered.min() >= 0.89, by_setting
     if delta == 0:
-        assert rejected.mean() <= 0.05 and rejected.max() <= 0.1, found
+        assert rejected.mean() <= 0.05 and rejected.max() <= 0.1, by_setting
     else:
-        assert rejected.mean() > 0.6, found
+        assert rejected.mean() > 0.6, by_setting
 
 
 @pytest.mark.parametrize("delta", [0.0, 0.15])
@@ -128,10 +128,10 @@ def test_contrasts_within_last_tokens(delta: float) -> None:
         assert estimate is not None and p is not None
         return holds_truth(estimate, delta), p <= 0.05
 
-    found: dict[tuple[object, ...], tuple[float, float]] = {
+    by_setting: dict[tuple[object, ...], tuple[float, float]] = {
         (kind,): rates(lambda seed, k=kind: trial(seed, k), 120) for kind in KINDS
     }
-    check(found, delta)
+    check(by_setting, delta)
 
 
 def test_shares_and_relative_changes() -> None:
@@ -144,10 +144,12 @@ def test_shares_and_relative_changes() -> None:
         _, p = ratio_estimate(a * (share - MEAN[kind]), a, places.of, seed=seed, draws=DRAWS)
         return holds_truth(change, MEAN[kind] - 1), p is not None and p <= 0.05
 
-    found = {(kind, n): rates(lambda seed, k=kind, n=n: trial(seed, k, n), 250) for kind in KINDS for n in (20, 60)}
-    covered, rejected = np.array(list(found.values())).T
-    assert covered.mean() >= 0.92 and covered.min() >= 0.89, found
-    assert rejected.mean() <= 0.05 and rejected.max() <= 0.09, found
+    by_setting = {
+        (kind, n): rates(lambda seed, k=kind, n=n: trial(seed, k, n), 250) for kind in KINDS for n in (20, 60)
+    }
+    covered, rejected = np.array(list(by_setting.values())).T
+    assert covered.mean() >= 0.92 and covered.min() >= 0.89, by_setting
+    assert rejected.mean() <= 0.05 and rejected.max() <= 0.09, by_setting
 
 
 def test_differences_to_the_placebo() -> None:
@@ -157,15 +159,17 @@ def test_differences_to_the_placebo() -> None:
         places = Cluster(np.random.default_rng(seed), clusters)
         a, placebo = places.activation, places.shares("even")
         share = places.shares(kind) + 0.5 * placebo
-        found = paired_difference(a, a * share, a, a * placebo, places.of, seed=seed, draws=DRAWS)
-        assert found.high is not None
+        estimate = paired_difference(a, a * share, a, a * placebo, places.of, seed=seed, draws=DRAWS)
+        assert estimate.high is not None
         truth = MEAN[kind] + 0.5 * MEAN["even"] - MEAN["even"]
-        return holds_truth(found, truth), found.high < truth
+        return holds_truth(estimate, truth), estimate.high < truth
 
-    found = {(kind, n): rates(lambda seed, k=kind, n=n: trial(seed, k, n), 400) for kind in KINDS for n in (12, 60)}
-    covered, below = np.array(list(found.values())).T
-    assert covered.mean() >= 0.92 and covered.min() >= 0.89, found
-    assert below.mean() <= 0.06, found
+    by_setting = {
+        (kind, n): rates(lambda seed, k=kind, n=n: trial(seed, k, n), 400) for kind in KINDS for n in (12, 60)
+    }
+    covered, below = np.array(list(by_setting.values())).T
+    assert covered.mean() >= 0.92 and covered.min() >= 0.89, by_setting
+    assert below.mean() <= 0.06, by_setting
 
 
 @pytest.mark.parametrize("pairs", [False, True])
@@ -185,7 +189,7 @@ def test_accuracy_of_verdicts_that_know_nothing(pairs: bool) -> None:
         _, _, p = clustered_accuracy(verdict.tolist(), label.tolist(), cluster, seed=seed, draws=DRAWS)
         return p is None, p is not None and p <= 0.05
 
-    found = {n: rates(lambda seed, n=n: trial(seed, n), 300) for n in (12, 30, 80)}
-    rejected = np.array([rate for _, rate in found.values()])
-    assert rejected.mean() <= 0.055 and rejected.max() <= 0.08, found
-    assert rejected.max() >= 0.01, found
+    by_setting = {n: rates(lambda seed, n=n: trial(seed, n), 300) for n in (12, 30, 80)}
+    rejected = np.array([rate for _, rate in by_setting.values()])
+    assert rejected.mean() <= 0.055 and rejected.max() <= 0.08, by_setting
+    assert rejected.max() >= 0.01, by_setting
