@@ -31,9 +31,14 @@ if TYPE_CHECKING:
     from headtorch.core.model.loading import open_model
     from headtorch.core.records import HeadId, NeuronId
     from headtorch.core.settings import Settings
+    from headtorch.core.study.conclusions import conclusions
     from headtorch.core.study.frames import (
         ablations_frame,
+        claim_places_frame,
+        claims_frame,
+        context_share_frame,
         heads_frame,
+        matched_heads_frame,
         neurons_frame,
         prompts_frame,
         scores_frame,
@@ -54,8 +59,13 @@ _PLACES = {
     "attribute": "analysis.attribution",
     "baselines": "analysis.baselines",
     "best_token_neurons": "analysis.congruence",
+    "claim_places_frame": "study.frames",
+    "claims_frame": "study.frames",
     "collapse": "analysis.trim",
+    "conclusions": "study.conclusions",
+    "context_share_frame": "study.frames",
     "heads_frame": "study.frames",
+    "matched_heads_frame": "study.frames",
     "neurons_frame": "study.frames",
     "open_corpus": "corpus.corpus",
     "open_model": "model.loading",
@@ -84,8 +94,13 @@ __all__ = [
     "attribute",
     "baselines",
     "best_token_neurons",
+    "claim_places_frame",
+    "claims_frame",
     "collapse",
+    "conclusions",
+    "context_share_frame",
     "heads_frame",
+    "matched_heads_frame",
     "neurons_frame",
     "open_corpus",
     "open_model",

@@ -338,7 +338,7 @@ def _context_claim(study: Study, spec: Spec, places: ClaimPlaces, draw: np.rando
     on, off = (np.flatnonzero(places.held_out & (places.firing == firing)) for firing in (True, False))
     difference = places.activation[on] - places.activation[off]
     heads = HEADS_OF[spec.neuron]
-    parts = np.array([0.17, 0.1, 0.09])[: len(heads)] + draw.normal(0.0, 0.02, (len(on), len(heads)))
+    parts = np.array([0.17, 0.1, 0.09, 0.05, 0.04])[: len(heads)] + draw.normal(0.0, 0.02, (len(on), len(heads)))
     taken = (parts * difference[:, None]).astype(np.float32)
     restored = (taken * 0.4).astype(np.float32)
     shares, back = (array.sum(axis=0) / difference.sum() for array in (taken, restored))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import attrgetter
 from types import NoneType
 from typing import Any, NamedTuple, get_args, get_origin, get_type_hints
 
@@ -34,16 +35,12 @@ def columns(kind: type[Record]) -> list[Column]:
         if isinstance(inner, type) and issubclass(inner, Record):
             made += [_within(name, column) for column in columns(inner)]
         elif get_origin(inner) is not list:
-            made.append(Column(name, inner if isinstance(inner, type) else str, _field(name)))
+            made.append(Column(name, inner if isinstance(inner, type) else str, attrgetter(name)))
         elif get_args(inner) == (str,):
             made.append(Column(name, str, _joined(name)))
         elif get_args(inner) == (int,):
-            made.append(Column(name, list, _field(name)))
+            made.append(Column(name, list, attrgetter(name)))
     return made
-
-
-def _field(name: str) -> Callable[[Any], Any]:
-    return lambda row: getattr(row, name)
 
 
 def _joined(name: str) -> Callable[[Any], Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
+from typing import Any
 
 from headtorch.core.records import Record
 from headtorch.core.study.columns import columns
@@ -21,8 +21,9 @@ def to_csv(kind: type[Record], rows: Iterable[Record]) -> str:
     writer = csv.writer(buffer, lineterminator="\n")
     made = columns(kind)
     writer.writerow([column.name for column in made])
+    cells = [(column.value, _CELLS.get(column.kind)) for column in made]
     for row in rows:
-        writer.writerow([_cell(column.value(row)) for column in made])
+        writer.writerow([value(row) if cell is None else cell(value(row)) for value, cell in cells])
     return buffer.getvalue()
 
 
@@ -50,11 +51,16 @@ def batched(rows: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield batch
 
 
-def _cell(value: object) -> object:
-    if isinstance(value, list):
-        return json.dumps(value, separators=(",", ":"))
-    if not isinstance(value, str):
-        return value
+def _text(value: str | None) -> str | None:
+    if value is None:
+        return None
     shown = visible(value)
     # Spreadsheets run a cell that begins with one of these.
     return f"'{shown}" if shown.lstrip()[:1] in {"=", "+", "-", "@"} else shown
+
+
+def _list(value: list[int] | None) -> str | None:
+    return None if value is None else f"[{','.join(map(str, value))}]"
+
+
+_CELLS: dict[type, Callable[[Any], str | None]] = {str: _text, list: _list}  # other values stay what they are
