@@ -204,7 +204,7 @@ class HeadClaim(Record, frozen=True, kw_only=True):
     n_holds: int  # held-out firing places where the rule holds, and where not
     n_elsewhere: int
     documents: int  # clusters of documents among them
-    effect_holds: float | None  # Σe / Σa there
+    effect_holds: float | None  # Σe / Σa there, oriented as the contrast
     effect_elsewhere: float | None
     contrast: Estimate | None  # Δ, oriented: positive is the claimed direction, also for suppressing heads
     p: float | None  # one-sided, Δ > 0, wild cluster bootstrap

@@ -304,8 +304,10 @@ def _head_claim(
             wrong_inactive=tested[~labels & judged].tolist(),
         )
     )
-    inside, outside = (float(effect[at].sum() / activation[at].sum()) for at in (held_out & holds, held_out & ~holds))
-    contrast = -(inside - outside) if head in spec.suppressing else inside - outside
+    sign = -1.0 if head in spec.suppressing else 1.0
+    groups = (held_out & holds, held_out & ~holds)
+    inside, outside = (sign * float(effect[at].sum() / activation[at].sum()) for at in groups)
+    contrast = inside - outside
     yield HeadClaimTested(
         claim=HeadClaim(
             neuron=spec.neuron,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from headtorch.core.claims import ContextClaim, Rewriting
 from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.study.claim_text import condition
 from headtorch.tui.claims import claim_places, context_claim, head_claim, why_no_claim
 
 if TYPE_CHECKING:
@@ -104,9 +105,10 @@ def _pairs(places: ClaimPlaces, arrays: Mapping[str, NDArray[np.generic]]) -> li
 def rewriting_tests(session: Session, found: MatchedPairs) -> list[tuple[str, Rewriting | None]]:
     """What is claimed and how rewriting went: of the neuron, and of the selected head where a claim is about it."""
     claim, head = found.claim, session.selection.head
-    tests = [(f"{claim.neuron} fires where: {claim.text}", claim.rewriting)]
+    tests = [(f"{claim.neuron} fires where: {condition(claim.text)}", claim.rewriting)]
     shown = head_claim(session, claim.neuron, head) if head is not None else None
     if shown is not None:
         said = session.state.explanations.get((claim.neuron, shown[0].head, shown[0].explainer))
-        tests.append((f"{head} where: {said.text if said is not None else 'its rule holds'}", shown[0].rewriting))
+        where = condition(said.text) if said is not None else "its rule holds"
+        tests.append((f"{head} where: {where}", shown[0].rewriting))
     return tests

@@ -17,6 +17,9 @@ from headtorch.core.study.claim_rows import (
 )
 from headtorch.core.study.state import StudyState
 
+NOT_VALID, NO_VALIDITY = "neuron not valid", "validity not measured"
+NOT_PATCHED, NOT_REWRITTEN = "matched patching not measured", "rewriting not tested"
+
 
 def context_row(state: StudyState, found: NextTokenNeuron, claim: ContextClaim, families: Families) -> ContextRow:
     """A context claim joined with what the study knows of its neuron."""
@@ -62,7 +65,6 @@ def head_row(state: StudyState, found: NextTokenNeuron, claim: HeadClaim, famili
     score = state.scores.get((neuron, head, claim.explainer))
     low, high = _bounds(score.interval if score else None)
     q, q_e = families.contrast.q.get(key), families.head_e.q.get(key)
-    orientation = -1.0 if claim.suppressing else 1.0
     contrast, resample, within = claim.contrast, claim.contrast_resample, claim.within_token
     delta_log_p = _delta_log_p(state, neuron, head)
     return HeadClaimRow(
@@ -80,8 +82,8 @@ def head_row(state: StudyState, found: NextTokenNeuron, claim: HeadClaim, famili
         context_share=share.share.value if share else None,
         valid=validity.valid if validity else None,
         replacement=claim.replacement,
-        effect_holds=None if claim.effect_holds is None else orientation * claim.effect_holds,
-        effect_elsewhere=None if claim.effect_elsewhere is None else orientation * claim.effect_elsewhere,
+        effect_holds=claim.effect_holds,
+        effect_elsewhere=claim.effect_elsewhere,
         contrast=contrast.value if contrast else None,
         contrast_low=contrast.low if contrast else None,
         contrast_high=contrast.high if contrast else None,
@@ -180,8 +182,8 @@ def rewrite_row(rewriting: Rewriting | None) -> RewriteRow | None:
 
 def _against_validity(validity: Validity | None) -> list[str]:
     if validity is None:
-        return ["validity not measured"]
-    return [] if validity.valid else ["neuron not valid"]
+        return [NO_VALIDITY]
+    return [] if validity.valid else [NOT_VALID]
 
 
 def _against_e(e: float | None, low: float | None, q: float | None) -> list[str]:
@@ -194,7 +196,7 @@ def _against_e(e: float | None, low: float | None, q: float | None) -> list[str]
 
 def _against_heads(heads: list[MatchedHeadRow]) -> list[str]:
     if not heads:
-        return ["matched patching not measured"]
+        return [NOT_PATCHED]
     if any(one.taken > 0 and one.q is not None and one.q < LEVEL for one in heads):
         return []
     smallest = min((one.q for one in heads if one.q is not None), default=None)
@@ -212,7 +214,7 @@ def _against_contrast(contrast: Estimate | None, q: float | None) -> list[str]:
 def _with_rewriting(reasons: list[str], rewriting: Rewriting | None) -> list[str]:
     """The reasons, with that of the rewriting test. Only claims that pass everything else need one."""
     if rewriting is None:
-        return reasons or ["rewriting not tested"]
+        return reasons or [NOT_REWRITTEN]
     agrees = rewriting.agrees or rewriting.not_testable is not None
     return reasons if agrees else [*reasons, "rewriting does not agree"]
 

@@ -8,11 +8,21 @@ from headtorch.core.study.claim_rows import ClaimRow, ContextRow, HeadClaimRow, 
 from headtorch.core.text import visible
 
 SEPARATOR = " · "
+OPENINGS = ("Active when ", "Fires where ")  # of what the rule learner writes
 
 
 def one_line(row: ClaimRow) -> str:
     """The subject, what the text says, and the numbers of a claim; all of its text is visible."""
-    return SEPARATOR.join([subject(row), visible(row.text), *numbers(row)])
+    return SEPARATOR.join([subject(row), condition(row.text), *numbers(row)])
+
+
+def condition(text: str) -> str:
+    """What a claim says of the text, without "Active when" or "Fires where": "the" is among the last 3 tokens."""
+    plain_text = visible(text)
+    for opening in OPENINGS:
+        if plain_text.startswith(opening):
+            return plain_text.removeprefix(opening).removesuffix(".")
+    return plain_text
 
 
 def subject(row: ClaimRow) -> str:

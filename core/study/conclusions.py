@@ -14,13 +14,13 @@ import msgspec
 from headtorch.core.claims import ControlClaim
 from headtorch.core.records import NeuronId, Record
 from headtorch.core.study.claim_families import Families, Family, families
-from headtorch.core.study.claim_joins import context_row, head_row
+from headtorch.core.study.claim_joins import NO_VALIDITY, NOT_PATCHED, NOT_REWRITTEN, NOT_VALID, context_row, head_row
 from headtorch.core.study.claim_rows import CHANCE, ClaimRow, ContextRow, HeadClaimRow
 from headtorch.core.study.stages import has_claim_stages
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.verdict import ControlCount, Controls, RandomNeurons, StudyVerdict, verdict_sentence
 
-NOT_VALID = ("neuron not valid", "validity not measured")
+NOT_OF_RANDOM = (NOT_VALID, NO_VALIDITY, NOT_PATCHED, NOT_REWRITTEN)  # tests that random neurons are not put to
 BEFORE_CLAIMS = "This study was made before claims were tested on held-out text: it has no findings, only explanations."
 PAPER = "The paper's preset tests no claims: it has explanations with their scores, and no findings."
 NOT_YET = "No claim has been tested yet."
@@ -168,7 +168,7 @@ def _neurons(state: StudyState) -> dict[str, int]:
 
 
 def _random(state: StudyState, rows: Sequence[ClaimRow]) -> RandomNeurons:
-    passed = [row for row in rows if all(reason in NOT_VALID for reason in row.reasons)]
+    passed = [row for row in rows if all(reason in NOT_OF_RANDOM for reason in row.reasons)]
     return RandomNeurons(
         neurons=len(state.random_neurons()),
         context_claims=_contexts(rows),

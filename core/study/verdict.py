@@ -29,7 +29,7 @@ class Controls(Record, frozen=True, kw_only=True):
 
 
 class RandomNeurons(Record, frozen=True, kw_only=True):
-    """Claims of the random baseline that pass every test but validity: how often any neuron has such heads."""
+    """Claims of the random baseline that pass by E and effect contrast: how often any neuron has such heads."""
 
     neurons: int = 0
     context_claims: int = 0

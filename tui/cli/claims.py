@@ -140,12 +140,13 @@ def _text_of(state: StudyState, claim: ContextClaim | HeadClaim) -> str:
 
 
 def _print_pairs(state: StudyState, claim: ContextClaim, pairs: list[MatchedPair]) -> None:
+    from headtorch.core.study.claim_text import condition
     from headtorch.core.study.matched_pairs import pair_texts
     from headtorch.core.text import visible, visible_token
     from headtorch.tui.cli.output import print_note, print_table, print_text
 
     found = state.neurons.get(claim.neuron) or state.visited[claim.neuron]
-    print_note(f"{claim.neuron} → {visible_token(found.token)} fires where: {claim.text}")
+    print_note(f"{claim.neuron} → {visible_token(found.token)} fires where: {condition(claim.text)}")
     print_note(f"{len(pairs)} of {claim.pairs} held-out pairs; a: activation; rule: whether it holds there.")
     for pair in pairs:
         print_text()
@@ -173,10 +174,11 @@ def _exchanged(pair: MatchedPair) -> list[str]:
 
 def _print_rewriting(rewriting: Rewriting, subject: str, text: str) -> None:
     from headtorch.core.format import plain
+    from headtorch.core.study.claim_text import condition
     from headtorch.core.study.rewritten import edit_runs, marked_edits
     from headtorch.tui.cli.output import print_note, print_table, print_text
 
-    print_note(f"{subject}: {text}")
+    print_note(f"{subject}: {condition(text)}")
     if rewriting.not_testable is not None:
         print_note(f"Rewriting could not test it: {rewriting.not_testable}.")
         return

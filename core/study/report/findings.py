@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from headtorch.core.claims import Estimate
 from headtorch.core.format import in_words, percent, percent_with_interval, plain, small
 from headtorch.core.study.claim_rows import ClaimRow, ContextRow, MatchedHeadRow
-from headtorch.core.study.claim_text import numbers, one_line, subject
+from headtorch.core.study.claim_text import condition, numbers, one_line, subject
 from headtorch.core.study.report.claims import RewrittenClaim, rewritten_of
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.escape import escaped, escaped_token
@@ -95,10 +95,7 @@ def candidates(report: Report) -> list[str]:
         f"Claims that did not pass every test, with the reasons; valid neurons first.{rest}",
         table(
             ["claim", "rule", "numbers", "no finding, because"],
-            [
-                [escaped(subject(row)), escaped(row.text), escaped(" · ".join(numbers(row))), escaped(_why(row))]
-                for row in shown
-            ],
+            [[*_cells(row), escaped(", ".join(row.reasons))] for row in shown],
         ),
     ]
 
@@ -114,7 +111,7 @@ def last_token(report: Report) -> list[str]:
         "say nothing about context.",
         table(
             ["claim", "rule", "numbers"],
-            [[escaped(subject(row)), escaped(row.text), escaped(" · ".join(numbers(row)))] for row in shown],
+            [_cells(row) for row in shown],
         ),
     ]
 
@@ -203,5 +200,5 @@ def _head(one: MatchedHeadRow) -> list[str]:
     ]
 
 
-def _why(row: ClaimRow) -> str:
-    return ", ".join(row.reasons)
+def _cells(row: ClaimRow) -> list[str]:
+    return [escaped(subject(row)), escaped(condition(row.text)), escaped(" · ".join(numbers(row)))]

@@ -89,6 +89,11 @@ def test_what_is_missing_is_left_out_or_told(rows: dict[str, ClaimRow]) -> None:
     assert "no effect measured" in one_line(unmeasured)
 
 
+def test_the_opening_of_a_learned_rule_is_left_out(rows: dict[str, ClaimRow]) -> None:
+    for text in ('Active when "the" is in the text.', 'Fires where "the" is in the text.', '"the" is in the text'):
+        assert ' · "the" is in the text · ' in one_line(msgspec.structs.replace(rows["context"], text=text))
+
+
 def test_text_of_others_is_inert(rows: dict[str, ClaimRow]) -> None:
     row = msgspec.structs.replace(rows["context"], token=" \x1b[31mof", text="a\nb\u202e")
     assert one_line(row).startswith('L18.N98 → " \\x1b[31mof" · a⏎b\\u202e · ')

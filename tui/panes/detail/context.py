@@ -9,6 +9,7 @@ from rich.text import Text
 from headtorch.core.claims import ContextClaim, ContextShare, MatchedHead
 from headtorch.core.format import count, in_words, percent, percent_with_interval, plain
 from headtorch.core.records import NeuronId
+from headtorch.core.study.claim_text import condition
 from headtorch.core.text import visible, visible_token
 from headtorch.tui.claims import context_claim, is_driven_by_last_token, why_no_claim
 from headtorch.tui.palette import Palette
@@ -71,7 +72,7 @@ def _claim(
         fact("", f"{count(claim.pairs, 'pair')}, {count(claim.documents, 'document')}", palette),
     ]
     return [
-        *paragraph(f"{claim.neuron} fires where: {claim.text}", width, palette.style("bright", bold=True)),
+        *paragraph(f"{claim.neuron} fires where: {condition(claim.text)}", width, palette.style("bright", bold=True)),
         *standing(row, width, palette),
         *flow(facts, width),
         *flow([*_shared(share, palette), *_joint(claim, palette)], width),

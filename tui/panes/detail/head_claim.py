@@ -66,8 +66,7 @@ def _why_none(session: Session, neuron: NeuronId, head: HeadId) -> str:
 
 
 def _effects(claim: HeadClaim, row: HeadClaimRow | None, palette: Palette) -> list[Text]:
-    sign = -1.0 if claim.suppressing else 1.0
-    holds, elsewhere = (None if e is None else sign * e for e in (claim.effect_holds, claim.effect_elsewhere))
+    holds, elsewhere = claim.effect_holds, claim.effect_elsewhere
     verb = "holds back" if claim.suppressing else "removes"
     facts = [fact(verb, f"{percent(holds)} where it holds, {percent(elsewhere)} elsewhere", palette, strong=True)]
     if claim.contrast is not None:

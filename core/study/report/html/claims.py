@@ -9,7 +9,7 @@ from headtorch.core.claims import Estimate
 from headtorch.core.format import in_words, percent_with_interval
 from headtorch.core.records import Interval
 from headtorch.core.study.claim_rows import ClaimRow, HeadClaimRow
-from headtorch.core.study.claim_text import numbers, subject
+from headtorch.core.study.claim_text import condition, numbers, subject
 from headtorch.core.study.report.claims import rewritten_of
 from headtorch.core.study.report.findings import CANDIDATES_SHOWN, CONTROL_NAMES, all_heads_check
 from headtorch.core.study.rewritten import edit_runs
@@ -45,6 +45,7 @@ CLAIMS: dict[str, Callable[..., Any] | int] = {
     "all_heads_check": all_heads_check,
     "bounded": bounded,
     "candidates_shown": CANDIDATES_SHOWN,
+    "condition": condition,
     "control_rows": control_rows,
     "e_interval": e_interval,
     "edit_runs": edit_runs,
