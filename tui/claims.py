@@ -8,6 +8,21 @@ from typing import TYPE_CHECKING, Literal
 
 from headtorch.core.claims import ClaimHead, ContextClaim, HeadClaim
 from headtorch.core.errors import HeadtorchError
+from headtorch.core.events import (
+    ContextClaimTested,
+    ContextShareMeasured,
+    ControlsTested,
+    HeadAblated,
+    HeadClaimTested,
+    HeadExplained,
+    HeadScored,
+    NeuronsFound,
+    ScoresAdjusted,
+    StageFinished,
+    StageStarted,
+    StudyFinished,
+    ValidityMeasured,
+)
 from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt
 from headtorch.core.study.stages import has_claim_stages
 from headtorch.core.text import visible
@@ -19,6 +34,21 @@ if TYPE_CHECKING:
     from headtorch.core.study.conclusions import Conclusions
     from headtorch.tui.session import Session
 
+CONCLUDED_FROM = (  # after these events claims may stand otherwise
+    NeuronsFound,
+    ValidityMeasured,
+    ContextShareMeasured,
+    ContextClaimTested,
+    HeadClaimTested,
+    ControlsTested,
+    HeadExplained,
+    HeadScored,
+    ScoresAdjusted,
+    HeadAblated,
+    StageStarted,
+    StageFinished,
+    StudyFinished,
+)
 Key = tuple[str, str | None, str]  # neuron, head (None: a context claim), explainer
 
 

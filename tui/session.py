@@ -46,14 +46,13 @@ from headtorch.core.events import (
     NeuronVisited,
     Progress,
     PromptsFound,
-    is_durable,
 )
 from headtorch.core.records import HeadId, NeuronId, NextTokenNeuron, Prompt
 from headtorch.core.settings import LlmAccess, Settings
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
-from headtorch.tui.claims import chosen_heads, first_neuron
+from headtorch.tui.claims import CONCLUDED_FROM, chosen_heads, first_neuron
 from headtorch.tui.explaining import heads_unanswered
 from headtorch.tui.feeding import feeds
 from headtorch.tui.heard import Heard
@@ -175,7 +174,7 @@ class Session:
             self._forget_shadings(event.neuron)
         self.heard.take(event)
         self.state.apply(event)
-        if is_durable(event):
+        if isinstance(event, CONCLUDED_FROM):
             self.claims = None
         topics = topics_of(event)
         if isinstance(event, NeuronsFound) and event.neurons and self.selection.neuron not in self.state.neurons:

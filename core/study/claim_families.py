@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Hashable, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Generic, Literal, TypeVar
 
 from headtorch.core.records import HeadId, NeuronId
@@ -26,7 +27,7 @@ class Family(Generic[K]):
     p: Mapping[K, float]
     q: Mapping[K, float] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def cutoff(self) -> float:
         """The largest p with q < LEVEL, and at least LEVEL / m: at that p any single test would pass."""
         passed = [self.p[key] for key, q in self.q.items() if q < LEVEL]

@@ -109,5 +109,16 @@ async def test_without_a_neuron_the_title_names_the_pane() -> None:
 def test_the_help_explains_every_abbreviation() -> None:
     scores = ("E is", "n counts", "F1", "MCC", "p:", "q:", "AUROC", "lift", "base rate", "┼")
     tables = ("A(h)", "KS", "Δ log p", "nats", "rank", "elsewhere", "back", "attends", "fires", "lower", *"✓✗●○")
-    for word in (*scores, *tables):
+    claims = (
+        "context claim",
+        "matched pairs",
+        "ceiling",
+        "taken",
+        "restored",
+        "placebo",
+        "candidate",
+        "p(t)",
+        "carries",
+    )
+    for word in (*scores, *tables, *claims):
         assert word in DetailPane.help, word

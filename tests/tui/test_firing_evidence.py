@@ -51,6 +51,8 @@ def test_the_tab_lists_firing_places_and_not_examples(session: Session) -> None:
         line = rf"^.\s+{i + 1} +{re.escape(number)} +{re.escape(share)} +{labels.prompts[i].activation:.2f} +{split} "
         assert re.search(line, text, re.MULTILINE), i
     assert text.count("▸") == 1, "the selected example, which is one of them"
+    splits = re.findall(r" (train|held-out) ", text.split("○")[0])
+    assert splits == sorted(splits), "held-out places first"
 
 
 def test_verdicts_stand_at_the_places_that_were_judged(session: Session) -> None:

@@ -48,7 +48,7 @@ def test_at_every_size_all_is_said_and_nothing_overflows(size: tuple[int, int]) 
             assert "2 Prompts → ·an" in text and "shaded by activation · ● 8 ○ 4" in text
             first = line_with(app, "▸ 9.81 ●")
             assert " picked → ·an  0.71" in first
-            assert "1790 A speech, no. 5019 · at 211" in text and "1/16 · 5 of 212 tok · explain" in text
+            assert "1790 A speech, no. 5019 · at 211" in text and "1/16 · 5 of 212 tok · train" in text
             assert len({line.rindex("→") for line in screen_lines(app)[2:14]}) == 1
 
     look()

@@ -11,6 +11,7 @@ from rich.style import Style
 from rich.text import Text
 
 from headtorch.core.text import visible
+from headtorch.tui.widgets import cells
 
 
 def flow(pieces: Iterable[Text], width: int, gap: Text | str = "   ", indent: int = 0) -> list[Text]:
@@ -54,11 +55,4 @@ def _chopped(piece: Text, room: int) -> list[Text]:
 
 def tail(text: str, room: int) -> str:
     """The end of the text, in at most `room` cells, with … in front where something is missing."""
-    if cell_len(text) <= room:
-        return text
-    kept = ""
-    for character in reversed(text):
-        if cell_len(character + kept) > room - 1:
-            break
-        kept = character + kept
-    return f"…{kept}"
+    return text if cell_len(text) <= room else f"…{cells.tail(text, room - 1)}"

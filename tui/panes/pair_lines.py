@@ -105,7 +105,10 @@ def _shares(pair: MatchedPair, heads: Sequence[HeadId], width: int, palette: Pal
     top = max((abs(share) for _, share, _ in known if share is not None), default=0.0)
     rows = -(-len(known) // columns)
     header = Text(fit(f"{'head':8}{'takes':>6}{'restores':>10}", each) * columns, palette.style("quiet"))
-    blocks = [[_share(*one, top, each, palette) for one in known[at * rows : (at + 1) * rows]] for at in range(columns)]
+    scale = top, all(share is None or share >= 0 for _, share, _ in known)
+    blocks = [
+        [_share(*one, scale, each, palette) for one in known[at * rows : (at + 1) * rows]] for at in range(columns)
+    ]
     lines = [header]
     for row in zip_longest(*blocks):
         line = Text()
@@ -115,12 +118,16 @@ def _shares(pair: MatchedPair, heads: Sequence[HeadId], width: int, palette: Pal
     return lines
 
 
-def _share(head: HeadId, share: float | None, back: float | None, top: float, width: int, palette: Palette) -> Text:
+def _share(
+    head: HeadId, share: float | None, back: float | None, scale: tuple[float, bool], width: int, palette: Palette
+) -> Text:
+    """A head's row; `scale`: the largest share, and whether none is negative."""
+    top, one_sided = scale
     text = Text(fit(str(head), 8), palette.style("bright"))
     text.append(percent(share).rjust(6), palette.style("text")).append(percent(back).rjust(10), palette.style("quiet"))
-    half = (width - 24 - 4) // 2
+    half = (width - 24 - 5) // (1 if one_sided else 2)
     if half >= 3:
-        bar = signed_bar(share, top, min(8, half), palette, ("negative", "lamp"))
+        bar = signed_bar(share, top, min(16, half), palette, ("negative", "lamp"), one_sided=one_sided)
         text.append("  ").append_text(bar)
     text.append(" " * max(0, width - text.cell_len))
     return text

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from headtorch.tui.session import Session
 
 _WIDE, _NARROW = 78, 56  # columns from which on there is room for the split, and for the activation
-MOST = 200  # lines of a class
+MOST = 120  # lines of a class
 
 
 def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
@@ -40,6 +40,8 @@ def evidence(session: Session, width: int, palette: Palette) -> list[Text]:
     lines = _whose(who, judged, width, palette) if who is not None and judged is not None and judged.whole else []
     for wanted in (True, False):
         mine = [i for i, active in enumerate(labels.active) if active == wanted]
+        if labels.firing:  # what was tested first
+            mine.sort(key=lambda i: labels.prompts[i].half != "score")
         mark, name = (ACTIVE, "active") if wanted else (INACTIVE, "inactive")
         kind = ", lowering the neuron" if wanted and labels.suppressing else ""
         of = "firing places" if labels.firing else "prompts"

@@ -47,8 +47,8 @@ nats) with the neuron set to 0.
 Evidence. The neuron's prompts, ● active and ○ inactive for the head, with their number, A(h), the activation \
 (fires), the split (claims are made from train and judged on held-out; lower: from a lower activation bin), and the \
 verdict on the explanation shown: ✓ right, ✗ wrong, ? an answer that is neither (it counts as wrong), blank not \
-judged or not known. Where claims are tested these are the places where the neuron fires, and carries is the head's \
-effect as a share of the activation there. The firing token is underlined, the token that follows stands after →.
+judged or not known. Where claims are tested these are the places where the neuron fires, held-out ones first, and \
+carries is the head's effect as a share of the activation there. The firing token is underlined, the token that follows stands after →.
 
 Ablation. The change, after minus before, when the head's output is replaced: log p in nats, probability p, logit, \
 activation, and rank of the neuron's token (more is worse). Bars go left for minus and right for plus, each row on \

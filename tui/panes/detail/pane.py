@@ -125,7 +125,8 @@ class DetailPane(Rows, ScrollView, can_focus=True):
         self.redraw()
         if self._to_head and self.size.height > self._header:
             self._to_head = False
-            self.scroll_to(y=head_line(self._session, width, self.palette), animate=False, force=True)
+            line = head_line(self._session, width, self.palette)
+            self.call_after_refresh(self.scroll_to, y=line, animate=False, force=True)  # once it has a scrollbar
 
     def on_resize(self, event: events.Resize) -> None:
         """The text is wrapped anew."""
