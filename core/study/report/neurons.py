@@ -29,7 +29,7 @@ def neuron_section(part: NeuronPart, report: Report) -> list[str]:
         *_validity(part),
         *_context_share(part),
         *_prompts(part),
-        *_heads(part),
+        *_heads(part, gated=report.model is not None and report.model.gated),
         *_map(part),
         *(line for head in in_full(part, report) for line in explained_head(head, part, report)),
         *_others(part, report),
@@ -92,7 +92,7 @@ def _next(prompt: Prompt) -> str:
     return "end" if prompt.next_token is None else escaped_token(prompt.next_token)
 
 
-def _heads(part: NeuronPart) -> list[str]:
+def _heads(part: NeuronPart, *, gated: bool) -> list[str]:
     if part.max_error is None:  # not attributed yet
         return []
     rows = [
@@ -108,7 +108,7 @@ def _heads(part: NeuronPart) -> list[str]:
     lines = [
         f"Heads, the strongest of {part.eligible_heads} that can feed the neuron. The parts add up to the "
         f"pre-activation to {small(part.max_error)} of Σ|parts|.",
-        table(["head", "mean A(h)", "β", "baseline A(h) ± sd", "active on"], rows),
+        table(["head", "mean A(h)", "β", f"baseline {'removal' if gated else 'A(h)'} ± sd", "active on"], rows),
     ]
     if part.never_active is not None:
         lines.append(
