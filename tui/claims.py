@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -29,6 +28,9 @@ from headtorch.core.text import visible
 from headtorch.tui.explaining import own_explainer
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
     from headtorch.core.study.claim_places import ClaimPlaces
     from headtorch.core.study.claim_rows import ClaimRow, ContextRow, HeadClaimRow
     from headtorch.core.study.conclusions import Conclusions
@@ -49,6 +51,7 @@ CONCLUDED_FROM = (  # after these events claims may stand otherwise
     StageFinished,
     StudyFinished,
 )
+SPLITS = {"explain": "train", "score": "held-out"}  # of documents, as the reader knows them
 Key = tuple[str, str | None, str]  # neuron, head (None: a context claim), explainer
 
 
@@ -205,23 +208,26 @@ def labelled_prompts(session: Session, activity: HeadActivity) -> list[Prompt]:
     return session.state.labelled_prompts(activity)
 
 
-def on_examples(session: Session, activity: HeadActivity, prompts: Sequence[Prompt]) -> list[bool | None]:
-    """Whether the head is active on each max-activating example; None where the example is no labelled place."""
-    if activity.places == "prompts":
-        return [activity.active[at] if at < len(activity.active) else None for at in range(len(prompts))]
-    places = labelled_prompts(session, activity)
-    labels = {(one.document, one.position): active for one, active in zip(places, activity.active, strict=False)}
-    return [labels.get((one.document, one.position)) for one in prompts]
-
-
 def of_chosen_head(
     session: Session, neuron: NeuronId, head: HeadId, name: Literal["attribution", "effect"]
 ) -> list[float | None]:
     """A(h), or e(h), at every firing place of a head that claims are about; empty where that is not known."""
+    values = _array_of(session, neuron, head, name)
+    return [] if values is None else [value if value == value else None for value in values.tolist()]
+
+
+def baseline_of(session: Session, neuron: NeuronId, head: HeadId) -> tuple[float, float] | None:
+    """Ā(h) and sd(h) of a head that claims are about, over random positions."""
+    mean, deviation = (_array_of(session, neuron, head, name) for name in ("baseline_mean", "baseline_sd"))
+    return None if mean is None or deviation is None else (float(mean), float(deviation))
+
+
+def _array_of(session: Session, neuron: NeuronId, head: HeadId, name: str) -> NDArray[np.generic] | None:
+    """The head's column of an array of the artefact of chosen heads; the head is its last axis."""
     event = session.state.claim_heads.get(neuron)
     at = next((i for i, one in enumerate(event.heads) if one.head == head), None) if event is not None else None
     arrays = session.loaded(event.artefact) if event is not None and at is not None else None
-    if arrays is None or at is None or name not in arrays:
-        return []
-    values: list[float] = arrays[name][:, at].tolist()
-    return [value if value == value else None for value in values]
+    if arrays is None or name not in arrays:
+        return None
+    column: NDArray[np.generic] = arrays[name][..., at]
+    return column

@@ -45,15 +45,15 @@ def test_the_context_claim_comes_first_with_its_numbers(session: Session) -> Non
     ):
         assert part in text
     assert "five take 44 % [39, 49], restore 18 %" in text and "twenty take 84 % [81, 87], restore 62 %" in text
-    assert "all 171 100.0 % ✓" in text and "80 % with 17 heads" in text
+    assert "all 171 take 100.0 % ✓, restore 100.0 %" in text and "80 % with 17 heads" in text
 
 
-def test_heads_together_that_do_not_take_all_are_told(session: Session) -> None:
+def test_all_heads_together_that_leave_a_rest_have_no_mark(session: Session) -> None:
     claim = session.state.context_claims[BEST, "rules"]
     everything = claim.joint[-1]
     short = msgspec.structs.replace(everything, taken=msgspec.structs.replace(everything.taken, value=0.97))
     session.state.context_claims[BEST, "rules"] = msgspec.structs.replace(claim, joint=[short])
-    assert "all 171 97.0 % ✗ should be 100 %" in page(session, "Claim", 78)
+    assert "all 171 take 97.0 %, restore 100.0 %" in page(session, "Claim", 78)
 
 
 def test_the_table_of_heads_has_what_each_takes_and_restores(session: Session) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from claimed_study import SETTINGS, claimed_session
+from claimed_study import SETTINGS, claimed_session, head_arrays
 from claims_study import BEST, BY_TOKEN, HEADS_OF, RAISED
 from fake_engine import FakeEngine, begun
 from screens import screen_lines, screen_text
@@ -20,7 +20,8 @@ from headtorch.core.study.conclusions import BEFORE_CLAIMS, conclusions
 from headtorch.core.study.stages import stages_of
 from headtorch.core.study.state import StudyState
 from headtorch.tui.app import HeadtorchApp
-from headtorch.tui.claims import first_neuron, on_examples, study_claims
+from headtorch.tui.claims import first_neuron, study_claims
+from headtorch.tui.panes.detail.labels import on_examples
 from headtorch.tui.panes.prompt_rows import prompt_rows
 from headtorch.tui.screens.pairs import PairsScreen
 from headtorch.tui.session import Session
@@ -165,6 +166,9 @@ def test_examples_have_the_label_of_the_firing_place_that_they_are(claimed: Path
     assert labels == [by_place[one.document, one.position] for one in prompts]
     moved = msgspec.structs.replace(prompts[0], position=7)
     session.state.prompts[BEST] = [moved, *reversed(prompts[1:])]
+    by_attribution = session.state.activity[BEST]
+    carries = [msgspec.structs.replace(one, rule="carries") for one in by_attribution.heads]
+    session.state.activity[BEST] = msgspec.structs.replace(by_attribution, heads=carries)
     assert [row.active for row in prompt_rows(session).rows] == [None, *reversed(labels[1:])], "whatever their order"
 
 
@@ -185,3 +189,22 @@ async def test_measured_effects_are_shown_in_the_grid(claimed: Path) -> None:
         await pilot.press("E")
         assert app.session.selection.grid and len(engine.sent(MeasureEffects)) == 1
         assert "mean effect" in screen_text(app)
+
+
+def test_other_examples_are_labelled_by_the_same_rule_of_attribution(claimed: Path) -> None:
+    session = claimed_session(claimed, BEST)
+    head = session.selection.head
+    assert head is not None and session.study is not None
+    activity = session.state.activity_of(BEST, head)
+    assert activity is not None
+    event = session.state.claim_heads[BEST]
+    arrays = session.study.load_arrays(event.artefact)
+    at = [one.head for one in event.heads].index(head)
+    elsewhere = [msgspec.structs.replace(one, position=9_000 + i) for i, one in enumerate(session.prompts())]
+    direct = head_arrays(BEST, len(elsewhere))["headline"][:, head.layer, head.index]
+    expected = direct - arrays["baseline_mean"][at] > 2 * arrays["baseline_sd"][at]
+    assert on_examples(session, activity, elsewhere) == expected.tolist() and expected.all()
+    lowering = msgspec.structs.replace(activity, suppressing=True)
+    assert on_examples(session, lowering, elsewhere) == [False] * len(elsewhere)
+    by_effect = msgspec.structs.replace(activity, rule="carries")
+    assert on_examples(session, by_effect, elsewhere) == [None] * len(elsewhere), "only effects could tell"

@@ -24,10 +24,10 @@ from sample_records import (
 )
 
 from headtorch.core.engine.protocol import ShadePrompts
+from headtorch.tui.claims import SPLITS
 from headtorch.tui.panes.detail.judged import RIGHT, WRONG, marks_by_score
 from headtorch.tui.panes.detail.labels import labels_of
 from headtorch.tui.panes.figures import fixed
-from headtorch.tui.panes.prompt_rows import SPLITS
 from headtorch.tui.session import Session
 
 pytestmark = pytest.mark.anyio

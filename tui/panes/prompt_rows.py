@@ -10,11 +10,10 @@ from rich.cells import cell_len
 from headtorch.core.engine.protocol import Shading
 from headtorch.core.records import HeadActivity, Prompt
 from headtorch.core.text import visible, visible_token
-from headtorch.tui.claims import on_examples
+from headtorch.tui.panes.detail.labels import on_examples
 from headtorch.tui.selection import ShadingMode
 from headtorch.tui.session import Session
 
-SPLITS = {"explain": "train", "score": "held-out"}  # of the documents, as the reader knows them
 FIRST = "⊢"  # the model's own first token
 
 

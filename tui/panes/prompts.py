@@ -12,9 +12,10 @@ from textual.message import Message
 
 from headtorch.core.records import NeuronId, Prompt
 from headtorch.core.text import visible, visible_token
+from headtorch.tui.claims import SPLITS
 from headtorch.tui.keymap import bindings
 from headtorch.tui.palette import Palette
-from headtorch.tui.panes.prompt_rows import SPLITS, PromptRow, PromptRows, prompt_rows
+from headtorch.tui.panes.prompt_rows import PromptRow, PromptRows, prompt_rows
 from headtorch.tui.selection import ShadingMode
 from headtorch.tui.session import Session
 from headtorch.tui.topics import Topic
@@ -32,8 +33,8 @@ there, whatever comes next.
 The number in front is the activation on the tokens kept. ↓: drawn from a lower bin of the activation histogram, where \
 the neuron fires less or not at all; such prompts give a head that is otherwise always active something to miss.
 ●: the selected head is active there, ○: it is not, blank: not labelled. ▼ and ▽ say the same of a head that lowers \
-the neuron. Where claims are tested, labels are those of firing places, of which these prompts are a few: the Evidence \
-tab has all.
+the neuron. Where claims are tested, labels are made on firing places, which the Evidence tab lists; these prompts \
+have them by the same rule, where attribution is what labels go by.
 ⊢ is the model's own first token. … stands for text that is cut off.
 
 Shading: by the neuron's activation on every token, as a share of its largest on these prompts; by what the \

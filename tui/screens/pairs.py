@@ -12,7 +12,8 @@ from textual.widgets import Footer
 
 from headtorch.core.claims import Rewriting
 from headtorch.core.format import count
-from headtorch.core.text import visible, visible_token
+from headtorch.core.study.claim_text import condition
+from headtorch.core.text import visible_token
 from headtorch.tui.clipboard import copy
 from headtorch.tui.keymap import bindings
 from headtorch.tui.pairs import MatchedPair, MatchedPairs
@@ -180,7 +181,7 @@ class PairsScreen(Page[None]):
     def _show_pair(self) -> None:
         self.full.show(self.pairs.pair)
         at = f"pair {self.pairs.cursor + 1} of {self.pairs.line_count()}"
-        self.full.set_titles(at, visible(self._found.claim.text))
+        self.full.set_titles(at, condition(self._found.claim.text))
 
     def action_page(self) -> None:
         """The other page."""

@@ -9,6 +9,7 @@ from rich.text import Text
 
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.text import visible
+from headtorch.tui.claims import SPLITS
 from headtorch.tui.explaining import shown_explainer
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, context_line, fact, title
@@ -17,7 +18,6 @@ from headtorch.tui.panes.detail.labels import Labels, direct_of, labels_of
 from headtorch.tui.panes.detail.unexplained import nothing_yet, unlabelled
 from headtorch.tui.panes.figures import fixed, percent
 from headtorch.tui.panes.flow import flow, paragraph
-from headtorch.tui.panes.prompt_rows import SPLITS
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session

@@ -10,6 +10,7 @@ from headtorch.core.claims import ClaimHead, Estimate, HeadClaim
 from headtorch.core.format import count, percent, plain, points_with_interval
 from headtorch.core.records import HeadId, NeuronId, Score
 from headtorch.core.replacement_kinds import REPLACEMENTS
+from headtorch.core.study.claim_text import condition
 from headtorch.core.study.stages import has_claim_stages
 from headtorch.core.text import visible
 from headtorch.tui.claims import chosen_heads, head_claim
@@ -40,7 +41,7 @@ def head_claim_lines(session: Session, neuron: NeuronId, head: HeadId, width: in
     said = session.state.explanations.get((neuron, head, claim.explainer))
     score = session.state.scores.get((neuron, head, claim.explainer))
     verb = "holds it back" if claim.suppressing else "drives it"
-    text = f"{head} {verb} where: {said.text if said is not None else 'its rule holds'}"
+    text = f"{head} {verb} where: {condition(said.text) if said is not None else 'its rule holds'}"
     chosen = next((one for one in chosen_heads(session, neuron) if one.head == head), None)
     return [
         *paragraph(text, width, palette.style("bright", bold=True)),

@@ -8,8 +8,9 @@ calls so, and how many of the others it calls off; 0.5 is chance, in brackets th
 best that text alone can tell (ridge on its tokens); AUROC: that of the rule's degree. q: p adjusted over the study's \
 claims (Benjamini-Hochberg). heads account for: context share, what is lost of the activation when all heads there \
 are replaced by their means. five take …: share of the difference within pairs that goes when the strongest heads are \
-exchanged together, and what they restore the other way round; all heads must take 100.0 % (✓), the check of the \
-measurement; 80 % with: how many heads reach that.
+exchanged together, and what they restore the other way round. All heads must take 100.0 % (✓), the check of the \
+measurement; in models with absolute positions a rest is left, which is the position's. 80 % with: how many heads \
+reach that.
 In the table: taken and restored by the head alone with intervals; attends: how much of its attention lies on the \
 tokens that the rule names; holds, elsewhere: taken where the rule holds, and where not.
 rewriting: relative change of the activation when the tokens that make the rule hold are replaced (for rules of \
@@ -48,7 +49,8 @@ Evidence. The neuron's prompts, ● active and ○ inactive for the head, with t
 (fires), the split (claims are made from train and judged on held-out; lower: from a lower activation bin), and the \
 verdict on the explanation shown: ✓ right, ✗ wrong, ? an answer that is neither (it counts as wrong), blank not \
 judged or not known. Where claims are tested these are the places where the neuron fires, held-out ones first, and \
-carries is the head's effect as a share of the activation there. The firing token is underlined, the token that follows stands after →.
+carries is the head's effect as a share of the activation there. The firing token is underlined, the token that \
+follows stands after →.
 
 Ablation. The change, after minus before, when the head's output is replaced: log p in nats, probability p, logit, \
 activation, and rank of the neuron's token (more is worse). Bars go left for minus and right for plus, each row on \

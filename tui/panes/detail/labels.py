@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from headtorch.core.records import HeadActivity, HeadId, NeuronId, Prompt
-from headtorch.tui.claims import labelled_prompts, of_chosen_head
+from headtorch.tui.claims import baseline_of, labelled_prompts, of_chosen_head
 
 if TYPE_CHECKING:
     from headtorch.tui.session import Session
@@ -99,3 +100,35 @@ def _by_rule(
     }
     suppressing = sum(found[True]) > sum(found[False])
     return Labels(own[: len(found[False])], found[suppressing], direct[: len(found[False])], suppressing)
+
+
+def on_examples(session: Session, activity: HeadActivity, prompts: Sequence[Prompt]) -> list[bool | None]:
+    """Whether the head is active on each max-activating example; None where nobody can say.
+
+    Where firing places are labelled, an example that is none of them has the label that its A(h) gives it, if that is
+    what labels go by.
+    """
+    if activity.places == "prompts":
+        return [activity.active[at] if at < len(activity.active) else None for at in range(len(prompts))]
+    places = labelled_prompts(session, activity)
+    labels = {(one.document, one.position): active for one, active in zip(places, activity.active, strict=False)}
+    by_rule = _by_baseline(session, activity, len(prompts))
+    return [labels.get((one.document, one.position), label) for one, label in zip(prompts, by_rule, strict=True)]
+
+
+def _by_baseline(session: Session, activity: HeadActivity, count: int) -> list[bool | None]:
+    """Labels by the head's A(h) on the selected neuron's examples and its baseline on random positions."""
+    neuron, head, facts, row = activity.neuron, activity.head, session.state.model, session.row(activity.neuron)
+    baseline = baseline_of(session, neuron, head) if activity.rule == "baseline" else None
+    if baseline is None or facts is None or facts.gated or neuron != session.selection.neuron:
+        return [None] * count
+    import numpy as np
+
+    from headtorch.core.analysis.activity import active_heads
+
+    direct = direct_of(session, head, count)
+    values = np.array([np.nan if value is None else value for value in direct])[:, None, None]  # prompt 1 1
+    mean, sd = (np.array([[value]]) for value in baseline)
+    sign = row.sign if row is not None else 1
+    active = active_heads(values, mean, sd, sign=sign, suppressing=activity.suppressing)[:, 0, 0].tolist()
+    return [None if value is None else label for value, label in zip(direct, active, strict=True)]
