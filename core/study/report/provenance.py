@@ -38,7 +38,8 @@ def _facts(report: Report) -> list[tuple[str, str]]:
     if corpus is not None:
         facts.append(("corpus", f"{corpus.name}; content {corpus.fingerprint}"))
     if index is not None:
-        facts.append(("index", f"{index.windows:,} windows, {index.tokens:,} tokens"))
+        context = report.settings.context if model is None else min(report.settings.context, model.context)
+        facts.append(("index", f"{index.windows:,} windows of at most {context:,} tokens, {index.tokens:,} tokens"))
     facts.append(("seeds", f"{report.settings.seed}; of the halves {report.settings.split_seed}"))
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
     facts.append(("time", f"{spent}; {sum(report.seconds.values()):.1f} s in all" if spent else "–"))
