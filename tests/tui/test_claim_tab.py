@@ -229,16 +229,16 @@ TEXT = RewrittenText(
 )
 
 
-def test_edits_stand_in_brackets_and_all_lines_end_at_the_token() -> None:
+def test_edits_stand_in_quotes_and_all_lines_end_at_the_token() -> None:
     lines = [line.plain for line in rewritten_lines(TEXT, "replace", 60, CAVE)]
     assert [line.split()[:2] for line in lines] == [["text", "2.50"], ["edited", "0.25"], ["placebo", "2.00"]]
     assert lines[0].endswith("a sum of the money spent")
-    assert lines[1].endswith("a sum of [any] money spent") and lines[2].endswith("a [part] of the money spent")
+    assert lines[1].endswith("a sum of «any» money spent") and lines[2].endswith("a «part» of the money spent")
     assert len({cell_len(line) for line in lines}) == 1
 
 
 def test_an_inserted_token_stands_before_the_one_that_stays() -> None:
-    assert rewritten_lines(TEXT, "insert", 60, CAVE)[1].plain.endswith("a sum of [any] the money spent")
+    assert rewritten_lines(TEXT, "insert", 60, CAVE)[1].plain.endswith("a sum of «any» the money spent")
 
 
 def test_what_is_replaced_and_the_firing_token_are_underlined_not_only_coloured() -> None:
@@ -246,12 +246,12 @@ def test_what_is_replaced_and_the_firing_token_are_underlined_not_only_coloured(
         return "".join(line.plain[span.start : span.end] for span in line.spans if span.style.underline)
 
     text, edited, placebo = rewritten_lines(TEXT, "replace", 60, CAVE)
-    assert underlined(text) == " the spent" and underlined(edited) == " [any] spent"
-    assert underlined(placebo) == " [part] spent"
+    assert underlined(text) == " the spent" and underlined(edited) == " «any» spent"
+    assert underlined(placebo) == " «part» spent"
 
 
 def test_an_edit_far_before_the_token_is_seen_all_the_same() -> None:
     long = msgspec.structs.replace(TEXT, tokens=[*TEXT.tokens[:4], *[" word"] * 40], placebo_activation=None)
     lines = [line.plain for line in rewritten_lines(long, "replace", 50, CAVE)]
-    assert len(lines) == 2 and "[any]" in lines[1] and lines[1].endswith("…") and " the" in lines[0]
+    assert len(lines) == 2 and "«any»" in lines[1] and lines[1].endswith("…") and " the" in lines[0]
     assert {cell_len(line) for line in lines} == {50}

@@ -128,7 +128,7 @@ async def test_tab_leads_to_the_rewritten_texts_of_the_neuron_and_of_the_head_an
         text = text_of(app)
         assert "Rewritten texts" in text and "Matched pairs" not in text
         assert "L18.N98 fires where" in text and f"{session.selection.head} where" in text
-        assert "people and in [any] end" in text and "placebo" in text
+        assert "people and in «any» end" in text and "placebo" in text
         await pilot.press("G", "k", "n", "tab")
         await pilot.pause()
         assert "Matched pairs" in text_of(app)
@@ -192,7 +192,7 @@ def test_the_firing_token_is_underlined_and_wrong_pairs_are_marked(session: Sess
 
 
 def test_the_help_explains_every_mark() -> None:
-    for word in ("matched pair", "act:", "●", "○", "✗", "takes:", "restores:", "brackets", "placebo", "underlined"):
+    for word in ("matched pair", "act:", "●", "○", "✗", "takes:", "restores:", "«quotes»", "placebo", "underlined"):
         assert word in PairsScreen.help, word
 
 
@@ -202,4 +202,4 @@ async def test_colours_are_those_of_the_theme(session: Session) -> None:
     async with app.run_test(size=(120, 36)) as pilot:
         await pilot.press("tab")
         await pilot.pause()
-        assert drawn(app, "[any]")[0].style.underline
+        assert drawn(app, "«any»")[0].style.underline

@@ -36,7 +36,7 @@ at the firing token is replaced by that at the matched place, all behind it comp
 back when it is put into the matched place instead. Shares of single heads need not sum to 100 %.
 
 Rewritten texts: the text as it is, with the tokens that make the rule hold replaced by others that the model finds \
-likely there (in [brackets]; for rules of absence put in), and with other tokens replaced as a placebo. The number in \
+likely there (in «quotes»; for rules of absence put in), and with other tokens replaced as a placebo. The number in \
 front is the activation. The token that the neuron is read at is underlined and never touched; a token that will be \
 replaced is underlined in the first line."""
 

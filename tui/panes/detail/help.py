@@ -14,7 +14,7 @@ reach that.
 In the table: taken and restored by the head alone with intervals; attends: how much of its attention lies on the \
 tokens that the rule names; holds, elsewhere: taken where the rule holds, and where not.
 rewriting: relative change of the activation when the tokens that make the rule hold are replaced (for rules of \
-absence: put in), in [brackets]; placebo: other tokens at like distance, rule still true; difference: the two \
+absence: put in), in «quotes»; placebo: other tokens at like distance, rule still true; difference: the two \
 compared. The token that the neuron is read at is underlined and never touched; what will be replaced is underlined too.
 Then the claim about the selected head. removes: share of the activation that goes when the head's output is replaced, \
 where the rule holds and elsewhere; Δ: the difference in points; n: active + inactive places; active by: what calls a \

@@ -14,13 +14,13 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.figures import fixed
 from headtorch.tui.widgets.cells import Piece, crop
 
-OPEN, CLOSE = "[", "]"  # round a new token
+OPEN, CLOSE = "«", "»"  # round a new token: rarer in texts than brackets
 _NUMBER = 8  # cells of an activation
 _NAME = 9
 
 
 def rewritten_lines(one: RewrittenText, kind: str, width: int, palette: Palette) -> list[Text]:
-    """Three lines aligned at the firing token: the text, the edit in brackets, the placebo edit in brackets."""
+    """Three lines aligned at the firing token: the text, the edit in «quotes», the placebo edit in «quotes»."""
     room = max(8, width - _NUMBER - _NAME)
     edits = {edit.index: edit for edit in one.edited}
     lines = [
