@@ -92,7 +92,7 @@ class Settings(Record, frozen=True, kw_only=True):
     explainer: Literal["rules", "me", "llm"] = "rules"
     explanation: str | None = None  # the researcher's own, for the explainer "me"
     llm: LlmSettings | None = None  # for the explainer "llm", and as the judge of a sentence
-    survey_tokens: int = 400_000  # of the corpus, sampled by window, that firing places are drawn from
+    survey_tokens: int = 120_000  # of the corpus, sampled by window, that firing places are drawn from
     train_places: int = 320  # firing places that claims are learned on
     held_out_places: int = 300  # and tested on; matched pairs likewise
     claim_heads: int = 5  # heads of a neuron that claims are about, by effect; up to 3 sparse ones beside them

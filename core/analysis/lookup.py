@@ -91,17 +91,31 @@ def lookups(
     Raises:
         AddressError: a neuron or head that does not exist, or a head that cannot feed the neuron.
     """
-    check_feeds(model, head, neuron)
+    return head_lookups(model, rows, neuron, [head], watch=watch)[head]
+
+
+def head_lookups(
+    model: LanguageModel,
+    rows: Sequence[Sequence[int]],
+    neuron: NeuronId,
+    heads: Sequence[HeadId],
+    *,
+    watch: Watch = SILENT,
+) -> dict[HeadId, Lookups]:
+    """`lookups` of several heads, each row traced once. Raises as `lookups` does."""
+    for head in heads:
+        check_feeds(model, head, neuron)
     width = max(map(len, rows), default=0)
-    found = np.zeros((len(rows), 1 + model.facts.gated, width), dtype=np.float32)
-    attention = np.zeros((len(rows), width), dtype=np.float32)
+    found = np.zeros((len(rows), 1 + model.facts.gated, len(heads), width), dtype=np.float32)
+    attention = np.zeros((len(rows), len(heads), width), dtype=np.float32)
+    layers, indices = [head.layer for head in heads], [head.index for head in heads]
     for prompts in _row_chunks(model, rows, range(len(rows))):
         watch.checkpoint()
         trace = model.trace([rows[i] for i in prompts], neuron.layer)
-        part = _sources_in(model, trace, [neuron] * len(prompts), [head])[:, :, 0]
-        found[prompts, :, : part.shape[-1]] = part.cpu().numpy()
-        attention[prompts, : part.shape[-1]] = trace.patterns[:, head.layer, head.index].cpu().numpy()
-    return Lookups(found, attention)
+        part = _sources_in(model, trace, [neuron] * len(prompts), heads)
+        found[prompts, ..., : part.shape[-1]] = part.cpu().numpy()
+        attention[prompts, :, : part.shape[-1]] = trace.patterns[:, layers, indices].cpu().numpy()
+    return {head: Lookups(found[:, :, i], attention[:, i]) for i, head in enumerate(heads)}
 
 
 def _sources(

@@ -78,7 +78,10 @@ def _estimated(
     model: LanguageModel, rows: Rows, pairs: Sequence[Pairs], on: Queries, watch: Watch
 ) -> Float[np.ndarray, "pair layer head"]:
     off = observe(model, rows, joined([one.off for one in pairs]), watch=watch).heads
-    return np.nan_to_num(attribution_patching(model, rows, on, off, np.arange(len(on)), watch=watch))
+    estimate: Float[np.ndarray, "pair layer head"] = np.nan_to_num(
+        attribution_patching(model, rows, on, off, np.arange(len(on)), watch=watch)
+    )
+    return estimate
 
 
 def _by_neuron(
@@ -117,69 +120,51 @@ def exchange(
     rows: Rows,
     pairs: Sequence[Pairs],
     masks: Sequence[Bool[np.ndarray, "edit layer head"]],
+    both_ways: Sequence[bool],
     *,
-    both_ways: bool = True,
     watch: Watch = SILENT,
 ) -> list[Exchanged]:
-    """For each neuron, every set of heads exchanged within every pair. Without `both_ways` nothing is restored."""
+    """For each set of pairs, every set of heads exchanged within every pair. Without `both_ways` nothing is restored."""
     ends = joined([end for one in pairs for end in (one.on, one.off)])
     seen = observe(model, rows, ends, watch=watch)
     starts = np.cumsum([0, *(2 * len(one) for one in pairs)])
     jobs = []
-    for one, sets, start in zip(pairs, masks, starts, strict=False):
+    for one, sets, both, start in zip(pairs, masks, both_ways, starts, strict=False):
         n = len(one)
         on, off = seen.heads[start : start + n], seen.heads[start + n : start + 2 * n]
         jobs.append(EditJob(one.on, sets, off, np.arange(n)))
-        if both_ways:
+        if both:
             jobs.append(EditJob(one.off, sets, on, np.arange(n)))
     after = iter(edited_activations(model, rows, jobs, watch=watch))
     exchanged = []
-    for one, start in zip(pairs, starts, strict=False):
+    for one, both, start in zip(pairs, both_ways, starts, strict=False):
         n = len(one)
         a_on, a_off = seen.activation[start : start + n], seen.activation[start + n : start + 2 * n]
         taken = a_on - next(after)
-        restored = next(after) - a_off if both_ways else np.zeros_like(taken)
+        restored = next(after) - a_off if both else np.zeros_like(taken)
         exchanged.append(Exchanged(a_on - a_off, taken, restored))
     return exchanged
 
 
-def heads_for_most(
-    model: LanguageModel, rows: Rows, pairs: Pairs, ranked: Sequence[HeadId], *, watch: Watch = SILENT
-) -> int | None:
-    """How many of the strongest heads together take at least 80 % of the difference, to within a twelfth.
-
-    Sets grow by half until one is enough; the answer is the smallest tried between the last two. None where not even
-    all ranked heads are enough.
-    """
+def counted(ranked: Sequence[HeadId]) -> list[int]:
+    """The numbers of strongest heads that are tried for MOST: 1, 2, 3 … 8, then a fifth more each time, up to all."""
     counts, n = [], 1
     while n < len(ranked):
         counts.append(n)
-        n = max(n + 1, n * 3 // 2)
-    counts.append(len(ranked))
-    shares = _shares(model, rows, pairs, ranked, counts, watch)
-    enough = np.flatnonzero(shares >= MOST)
-    if not len(enough):
-        return None
-    first = int(enough[0])
-    between = range(counts[first - 1] + 1 if first else 1, counts[first])
-    step = max(1, len(between) // 6)
-    finer = list(between)[step - 1 :: step]
-    if not finer:
-        return counts[first]
-    reached = np.flatnonzero(_shares(model, rows, pairs, ranked, finer, watch) >= MOST)
-    return finer[int(reached[0])] if len(reached) else counts[first]
+        n = n + max(1, n // 5) if n >= 8 else n + 1
+    return [*counts, len(ranked)]
 
 
-def _shares(
-    model: LanguageModel, rows: Rows, pairs: Pairs, ranked: Sequence[HeadId], counts: Sequence[int], watch: Watch
-) -> Float[np.ndarray, " count"]:
-    done = exchange(model, rows, [pairs], [first_heads(model, ranked, counts)], both_ways=False, watch=watch)[0]
-    total = done.difference.sum()
-    shares: Float[np.ndarray, " count"] = done.taken.sum(1) / total if total > 0 else np.zeros(len(counts))
-    return shares
+def heads_for_most(done: Exchanged, counts: Sequence[int]) -> int | None:
+    """The smallest of the `counts` whose heads together take 80 % of the difference; None where none does."""
+    total = float(done.difference.sum())
+    enough = [
+        n for n, taken in zip(counts, done.taken.sum(1).tolist(), strict=True) if total > 0 and taken >= MOST * total
+    ]
+    return min(enough, default=None)
 
 
 def limited(pairs: Pairs, most: int) -> Pairs:
-    """The first `most` pairs."""
-    chosen = np.arange(min(most, len(pairs)))
+    """At most `most` of the pairs, evenly over them."""
+    chosen = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(np.int64))
     return Pairs(pairs.neuron, pairs.on.take(chosen), pairs.off.take(chosen))

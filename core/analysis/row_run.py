@@ -190,15 +190,17 @@ class RowRun:
 
     def _on_grid(self, queries: Queries, local: Ints, edits: HeadEdits | None, start: int) -> Reading:
         """All queries of a row side by side, with a mask that lets each see its row before itself, and itself."""
-        ids, device = self._ids, self._ids.device
-        slots = slots_of(local)
-        offsets = np.zeros((len(ids), int(slots.max()) + 1), np.int64)
-        offsets[local, slots] = queries.offset
+        device = self._ids.device
+        used, grid_row = np.unique(local, return_inverse=True)
+        rows, slots = torch.from_numpy(used).to(device), slots_of(local)
+        offsets = np.zeros((len(used), int(slots.max()) + 1), np.int64)
+        offsets[grid_row, slots] = queries.offset
         at = torch.from_numpy(offsets).to(device)  # row slot
-        options = {"attention_mask": _mask(at, ids.shape[1], self._model.hf.dtype), "position_ids": at}
-        rows = torch.arange(len(ids), device=device)[:, None]
-        entering = self._residuals[start][rows, at] if start else None
-        return self._run(ids.gather(1, at), _places(local, slots, device), queries, edits, start, entering, options)
+        options = {"attention_mask": _mask(at, self._ids.shape[1], self._model.hf.dtype), "position_ids": at}
+        entering = self._residuals[start][rows[:, None], at] if start else None
+        past = self._past_of(rows if len(used) < len(self._ids) else None)
+        places = _places(grid_row, slots, device)
+        return self._run(self._ids[rows[:, None], at], places, queries, edits, start, entering, options, past)
 
     def _behind_pasts(self, queries: Queries, local: Ints, edits: HeadEdits | None, start: int) -> Reading:
         """Queries at one offset, each a row of its own behind its own past."""
@@ -234,7 +236,6 @@ class RowRun:
     ) -> Reading:
         """Run queries laid out as `ids`; query i stands at `places`[i]."""
         model, until = self._model, int(queries.layer.max())
-        past = self._past_of() if options else past
         read = [torch.zeros(len(queries), device=model.device) for _ in range(2)]
         with ExitStack() as hooks:
             for block, tail in zip(model.block_modules[:start], self._tails, strict=False):
@@ -283,7 +284,8 @@ class RowRun:
     ) -> tuple[Float[Tensor, "query layer head d_head"], Float[Tensor, "query layer head d_head"]]:
         """∂a/∂z of every head at each query, and z itself."""
         if self._side_by_side:
-            places = _places(local, slots_of(local), self._ids.device)
+            grid_row = np.unique(local, return_inverse=True)[1]
+            places = _places(grid_row, slots_of(local), self._ids.device)
             return self._slopes(queries, partial(self._on_grid, queries, local, None, 0), places)
         zero = _places(np.zeros(1, np.int64), np.zeros(1, np.int64), self._ids.device)
         parts = []
@@ -339,7 +341,8 @@ def _hand_on(tail: tuple[Any, ...] | None, residual: Tensor, *_args: Any, **_kwa
 
 
 def _numpy(x: Tensor) -> np.ndarray:
-    return cast(np.ndarray, x.double().cpu().numpy())
+    values: np.ndarray = x.double().cpu().numpy()
+    return values
 
 
 def shortest_window(model: LanguageModel) -> int:

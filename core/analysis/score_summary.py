@@ -1,88 +1,79 @@
-"""Scores of many heads: one line per neuron, and next-token neurons against random ones."""
+"""Scores of a group of neurons. Heads of one neuron are alike, so a neuron's mean is the unit, not a head."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Hashable, Sequence
 
 import numpy as np
+from jaxtyping import Float
+from numpy.typing import ArrayLike, NDArray
+from scipy import stats
 
-from headtorch.core.analysis.statistics import clustered_means, percentile_interval
-from headtorch.core.records import HeadId, Interval, NeuronId, Record, Score
+from headtorch.core.records import Interval, Record, Score
 
+FEWEST_NEURONS = 8  # in a group, below which nothing that is computed from it has an interval
+SURE = 0.05  # q below which a claim counts as above chance
 
-class NeuronSummary(Record, frozen=True, kw_only=True):
-    """A neuron's scores. The best of several heads is biased upwards, so the median and the count stand beside it."""
-
-    neuron: NeuronId
-    n_heads: int
-    n_scorable: int
-    median: float | None
-    best: float | None
-    best_head: HeadId | None
+Floats = NDArray[np.float64]
 
 
 class GroupScores(Record, frozen=True, kw_only=True):
-    """The mean E over all scorable heads of a group of neurons."""
+    """Scores E of a group of neurons."""
 
     n_neurons: int  # with a scorable head
     n_heads: int  # scorable
-    mean: float | None
-    sd: float | None
-    interval: Interval | None  # bootstrap over neurons; None with fewer than two
+    mean: float | None  # over neurons, of the mean over each one's heads
+    sd: float | None  # of the neurons' means
+    interval: Interval | None  # of the mean: t over neurons; None with fewer than FEWEST_NEURONS
+    above_chance: int = 0  # heads whose E has its lower bound above 0.5 and q < SURE
 
 
-class GroupComparison(Record, frozen=True, kw_only=True):
-    """Next-token neurons against random neurons of the same layers."""
-
-    next_token: GroupScores
-    random: GroupScores
-    difference: float | None  # of the means
-    interval: Interval | None  # of the difference, bootstrap over neurons
-
-
-def neuron_summary(neuron: NeuronId, scores: Sequence[Score]) -> NeuronSummary:
-    """Median, best and count of the scores of this neuron among `scores`."""
-    own = [score for score in scores if score.neuron == neuron]
-    known = sorted(((score.e, score.head) for score in own if score.e is not None), key=lambda one: (-one[0], one[1]))
-    return NeuronSummary(
-        neuron=neuron,
-        n_heads=len(own),
-        n_scorable=len(known),
-        median=float(np.median([e for e, _ in known])) if known else None,
-        best=known[0][0] if known else None,
-        best_head=known[0][1] if known else None,
-    )
-
-
-def compare_groups(next_token: Sequence[Score], random: Sequence[Score], *, seed: int = 0) -> GroupComparison:
-    """Mean E of both groups and their difference; whole neurons are resampled, for heads of one are not independent."""
-    first, second = _values(next_token), _values(random)
-    difference = interval = None
-    if first[0] and second[0]:
-        difference = float(np.mean(first[0]) - np.mean(second[0]))
-        if min(len(set(first[1])), len(set(second[1]))) > 1:
-            draws = clustered_means(*first, seed=seed) - clustered_means(*second, seed=seed + 1)
-            interval = percentile_interval(draws)
-    return GroupComparison(
-        next_token=group_scores(next_token, seed=seed),
-        random=group_scores(random, seed=seed + 1),
-        difference=difference,
-        interval=interval,
-    )
-
-
-def _values(scores: Sequence[Score]) -> tuple[list[float], list[NeuronId]]:
-    scorable = [(score.e, score.neuron) for score in scores if score.e is not None]
-    return [e for e, _ in scorable], [neuron for _, neuron in scorable]
-
-
-def group_scores(scores: Sequence[Score], *, seed: int = 0) -> GroupScores:
-    """The mean E of the scorable heads, with the spread of the heads and an interval over neurons."""
-    values, neurons = _values(scores)
+def group_scores(scores: Sequence[Score]) -> GroupScores:
+    """The mean E of a group with its interval, and apart from it how many of its heads are above chance."""
+    scorable = [score for score in scores if score.e is not None]
+    means = neuron_means([score.e or 0.0 for score in scorable], [score.neuron for score in scorable])
     return GroupScores(
-        n_neurons=len(set(neurons)),
-        n_heads=len(values),
-        mean=float(np.mean(values)) if values else None,
-        sd=float(np.std(values, ddof=1)) if len(values) > 1 else None,
-        interval=percentile_interval(clustered_means(values, neurons, seed=seed)) if len(set(neurons)) > 1 else None,
+        n_neurons=len(means),
+        n_heads=len(scorable),
+        mean=float(means.mean()) if means.size else None,
+        sd=float(means.std(ddof=1)) if means.size > 1 else None,
+        interval=mean_interval(means),
+        above_chance=sum(is_above_chance(score) for score in scorable),
     )
+
+
+def is_above_chance(score: Score) -> bool:
+    """Whether the interval of E lies above 0.5 and its q is below SURE."""
+    return score.interval is not None and score.interval.low > 0.5 and score.q is not None and score.q < SURE
+
+
+def neuron_means(values: ArrayLike, neurons: Sequence[Hashable]) -> Float[np.ndarray, " neuron"]:
+    """The mean of each neuron's values, neurons in order of first appearance."""
+    numbers = {neuron: i for i, neuron in enumerate(dict.fromkeys(neurons))}
+    codes = np.array([numbers[neuron] for neuron in neurons], np.int64)
+    means: Floats = np.bincount(codes, np.asarray(values, np.float64)) / np.bincount(codes)
+    return means
+
+
+def mean_interval(means: Float[np.ndarray, " neuron"]) -> Interval | None:
+    """95 % interval of the mean over neurons: mean ± t₉₇.₅(n − 1)·sd/√n; None with fewer than FEWEST_NEURONS."""
+    n = len(means)
+    if n < FEWEST_NEURONS:
+        return None
+    half = float(stats.t.ppf(0.975, n - 1)) * float(means.std(ddof=1)) / math.sqrt(n)
+    return Interval(float(means.mean()) - half, float(means.mean()) + half)
+
+
+def difference_interval(first: Float[np.ndarray, " neuron"], second: Float[np.ndarray, " neuron"]) -> Interval | None:
+    """95 % interval of mean₁ − mean₂ over the neurons of two groups, by Welch's t.
+
+    None where a group has fewer than FEWEST_NEURONS.
+    """
+    if min(len(first), len(second)) < FEWEST_NEURONS:
+        return None
+    difference = float(first.mean() - second.mean())
+    if first.std() == 0 and second.std() == 0:
+        return Interval(difference, difference)
+    low, high = stats.ttest_ind(first, second, equal_var=False).confidence_interval(0.95)
+    return Interval(float(low), float(high))

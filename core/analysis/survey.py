@@ -47,7 +47,8 @@ class Survey:
 
     def of(self, neuron: NeuronId) -> Float[np.ndarray, " place"]:
         """The activations of one neuron."""
-        return self.activation[self.neurons.index(neuron)]
+        activation: Float[np.ndarray, " place"] = self.activation[self.neurons.index(neuron)]
+        return activation
 
 
 def survey(

@@ -7,7 +7,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from headtorch.core.analysis.score import with_adjusted_p
-from headtorch.core.analysis.score_summary import GroupScores, compare_groups
+from headtorch.core.analysis.score_comparison import compare_sets
+from headtorch.core.analysis.score_summary import GroupScores
 from headtorch.core.events import AnyEvent, BaselineCompared, ScoresAdjusted
 from headtorch.core.records import AdjustedP, GroupMean, Score
 from headtorch.core.study.study import Study
@@ -30,14 +31,14 @@ def compare(study: Study, explainer: str) -> Iterator[AnyEvent]:
         explainer=explainer,
     )
     random = {neuron for neuron, row in state.neurons.items() if row.random}
-    alike = [one for one in scores if not one.lower]  # a contrast with weaker firing is another, easier question
+    alike = [one for one in adjusted if not one.lower]  # a contrast with weaker firing is another, easier question
     of_random = [one for one in alike if one.neuron in random]
     of_found = [one for one in alike if one.neuron not in random]
-    comparison = compare_groups(of_found, of_random, seed=study.settings.seed)
+    comparison = compare_sets(of_found, of_random)
     yield BaselineCompared(
         explainer=explainer,
-        next_token=_group(comparison.next_token, of_found),
-        random=_group(comparison.random, of_random),
+        next_token=_group(comparison.first, of_found),
+        random=_group(comparison.second, of_random),
         difference=comparison.difference,
         interval=comparison.interval,
     )
@@ -57,4 +58,5 @@ def _group(group: GroupScores, scores: Sequence[Score]) -> GroupMean:
         interval=group.interval,
         heads=group.n_heads,
         neurons=group.n_neurons,
+        above_chance=group.above_chance,
     )

@@ -21,6 +21,7 @@ from headtorch.core.study.study import Study
 
 LookedUp = dict[HeadId, list[tuple[int, float] | None]]
 Step = Literal["explain", "score"]
+TRACED_PLACES = 24  # of a neuron's firing set, for the top source tokens of its heads
 
 
 def explain(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
@@ -80,20 +81,43 @@ def explain_tasks(study: Study, workspace: Workspace, heads: Sequence[HeadActivi
     for neuron, group in groupby(heads, key=lambda one: one.neuron):
         activities = list(group)
         prompts = state.all_prompts(neuron)
-        looked_up = _looked_up(study, workspace, prompts, [one.head for one in activities])
+        if activities[0].places == "firing":
+            prompts = state.labelled_prompts(activities[0])
+        traced = _traced(prompts, activities)
+        looked_up = _looked_up(study, workspace, prompts, [one.head for one in activities], traced)
         for activity in activities:
             labelled = state.labelled_prompts(activity)
             seen = looked_up[activity.head][: len(labelled)]
-            examples = explaining_examples(labelled, activity, looked_up=seen)
-            target = state.neurons[neuron].token
-            tasks.append(ExplainTask(neuron=neuron, head=activity.head, examples=examples, target=target))
+            tasks.append(
+                ExplainTask(
+                    neuron=neuron,
+                    head=activity.head,
+                    examples=explaining_examples(labelled, activity, looked_up=seen),
+                    target=state.neurons[neuron].token,
+                    clusters=[prompt.cluster for prompt in labelled if prompt.half == "explain"],
+                )
+            )
     return tasks
 
 
-def _looked_up(study: Study, workspace: Workspace, prompts: Sequence[Prompt], heads: Sequence[HeadId]) -> LookedUp:
+def _traced(prompts: Sequence[Prompt], activities: Sequence[HeadActivity]) -> list[int]:
+    """The prompts whose top source tokens are traced: all to explain from, or of a firing set a few for each head."""
+    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+    if activities[0].places != "firing":
+        return explaining
+    per_head = max(4, TRACED_PLACES // len(activities))
+    chosen: set[int] = set()
+    for one in activities:
+        active = [i for i in explaining if one.active[i]]
+        chosen.update(active[:: max(1, len(active) // per_head)][:per_head])
+    return sorted(chosen)
+
+
+def _looked_up(
+    study: Study, workspace: Workspace, prompts: Sequence[Prompt], heads: Sequence[HeadId], explaining: Sequence[int]
+) -> LookedUp:
     """For each head and prompt the kept token that gave most of the head's attribution, and its share of it."""
     found: LookedUp = {head: [None] * len(prompts) for head in heads}
-    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
     if not heads or not explaining:
         return found
     rows = prompt_rows(study, workspace, [prompts[i] for i in explaining])

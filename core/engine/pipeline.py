@@ -8,9 +8,12 @@ from pathlib import Path
 
 from headtorch.core.engine import stages
 from headtorch.core.engine.ablating import ablate
+from headtorch.core.engine.claims_stage import claim_tests
 from headtorch.core.engine.comparing import compare, compare_again
 from headtorch.core.engine.contrast import contrast
 from headtorch.core.engine.explaining import explain, explain_heads, without_explanation
+from headtorch.core.engine.firing_stage import find_places
+from headtorch.core.engine.heads_stage import choose_heads
 from headtorch.core.engine.measuring import measure
 from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.planning import ask_leave
@@ -33,13 +36,16 @@ STAGES: dict[str, Stage] = {
     "trim": stages.trim_prompts,
     "validity": stages.validate,
     "attribute": stages.attribute_heads,
+    "places": find_places,
+    "heads": choose_heads,
     "contrast": contrast,
     "explain": explain,
     "score": score,
+    "claims": claim_tests,
     "effects": measure,
     "ablate": ablate,
 }
-LATER = ("effects",)  # stages that finished studies of earlier versions have not
+LATER = ("effects", "places", "heads", "claims")  # stages that finished studies of earlier versions have not
 ASKING = ("explain", "score", "ablate")  # gone through again for heads that were left unanswered
 
 
@@ -79,12 +85,22 @@ def stages_left(state: StudyState) -> list[str]:
     own = state.settings.explainer_name if state.settings is not None else "rules"
     family = {(one.neuron, one.head, own) for one in state.explainable()}
     again = ASKING if (family & state.unanswered.keys()) - state.scores.keys() else ()
-    return [name for name in STAGES if name in again or not state.is_done(name)]
+    return [name for name in stages_of(state) if name in again or not state.is_done(name)]
+
+
+def stages_of(state: StudyState) -> list[str]:
+    """The stages of a study, in order: the paper's preset labels a few prompts and tests no claims.
+
+    So does a study of an earlier version that has labelled its prompts already.
+    """
+    of_prompts = state.is_done("contrast") or (state.settings is not None and state.settings.preset == "paper")
+    left_out = ("places", "heads", "claims") if of_prompts else ("contrast", "effects")
+    return [name for name in STAGES if name not in left_out]
 
 
 def is_finished(state: StudyState) -> bool:
     """Whether nothing needs to be run for the study to be read; `run_study` may still have something to add."""
-    return state.finished is not None and all(state.is_done(name) for name in STAGES if name not in LATER)
+    return state.finished is not None and all(state.is_done(name) for name in stages_of(state) if name not in LATER)
 
 
 def explain_study(

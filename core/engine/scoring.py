@@ -91,14 +91,11 @@ def cases_of(
 ) -> list[Case]:
     """What the judge is shown of each head. Without `labels` the random places count as inactive: only for a plan."""
     texts = _random_texts(workspace, method.random_n)
-    unlabelled = [False] * len(texts)
     cases = []
     for neuron, group in groupby(heads, key=lambda one: one.neuron):
         activities = list(group)
-        prompts = study.state.all_prompts(neuron)
-        around = [_surroundings(workspace, prompt) for prompt in prompts]
-        labelled = {len(one.active) for one in activities}  # with or without the prompts from lower bins
-        copies = {n: near_copies(prompts[:n], around[:n]) for n in labelled}
+        firing = activities[0].places == "firing"
+        copies = {} if firing else _copies(study, workspace, neuron, activities)
         known = _explained(study, method.explainer.name, neuron) | {
             head: one for (of, head), one in said.items() if of == neuron
         }
@@ -110,15 +107,32 @@ def cases_of(
                     study.state.labelled_prompts(activity),
                     activity,
                     said[neuron, activity.head],
-                    copies=copies[len(activity.active)],
+                    copies=() if firing else copies[len(activity.active)],
                     others=others,
-                    random_texts=texts,
-                    random_active=unlabelled if labels is None else labels[neuron, activity.head],
-                    per_class=study.settings.score_n,
+                    random_texts=() if firing else texts,
+                    random_active=_random_labels(activity, labels, len(texts)),
+                    per_class=len(activity.active) if firing and not method.asks else study.settings.score_n,
                     control_n=method.control_n,
                 )
             )
     return cases
+
+
+def _copies(
+    study: Study, workspace: Workspace, neuron: NeuronId, activities: Sequence[HeadActivity]
+) -> dict[int, frozenset[int]]:
+    """Near-copies among the neuron's prompts, by how many of them are labelled; a firing set holds none."""
+    prompts = study.state.all_prompts(neuron)
+    around = [_surroundings(workspace, prompt) for prompt in prompts]
+    labelled = {len(one.active) for one in activities}  # with or without the prompts from lower bins
+    return {n: near_copies(prompts[:n], around[:n]) for n in labelled}
+
+
+def _random_labels(activity: HeadActivity, labels: Labels | None, count: int) -> Sequence[bool]:
+    """Of the random places; none where the head is labelled on a firing set."""
+    if activity.places == "firing":
+        return ()
+    return [False] * count if labels is None else labels[activity.neuron, activity.head]
 
 
 def _explained(study: Study, explainer: str, neuron: NeuronId) -> dict[HeadId, Explanation]:
@@ -145,6 +159,9 @@ def _random_texts(workspace: Workspace, count: int) -> list[tuple[str, ...]]:
 
 def _labels(study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]) -> Labels:
     """For each head whether it is active for its neuron at the random places."""
+    heads = [one for one in heads if one.places != "firing"]
+    if not heads:
+        return {}
     rows = _random_rows(workspace, method.random_n)
     by_neuron: dict[NeuronId, list[HeadActivity]] = {}
     for one in heads:

@@ -6,6 +6,9 @@ from collections.abc import Callable, Sequence
 from functools import cached_property
 from pathlib import Path
 
+from jaxtyping import Float
+from torch import Tensor
+
 from headtorch.core.analysis.baselines import Baselines, KeptTraces, baselines
 from headtorch.core.analysis.congruence import best_token
 from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
@@ -224,6 +227,13 @@ class Workspace:
     def random_rows(self) -> list[list[int]]:
         """Full contexts that end at random positions of the corpus, both halves, for baselines."""
         return self.rows_at(self.index.random_positions())
+
+    @property
+    def mean_outputs(self) -> Float[Tensor, "layer head d_head"]:
+        """z̄ of every head over random positions of the corpus."""
+        means = self.stand_ins("mean").means
+        assert means is not None
+        return means
 
     def stand_ins(self, kind: Replacement) -> Replacements:
         """What stands in for heads' outputs, made once, from the random rows where that is needed."""

@@ -28,6 +28,7 @@ class ExplainTask:
     head: HeadId
     examples: Sequence[Example]
     target: str
+    clusters: Sequence[int] | None = None  # of near-duplicate documents, of each example
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 
 from headtorch.core.analysis.statistics import balanced_accuracy
-from headtorch.core.explain.features import MAX_TOKENS, feature_table
+from headtorch.core.explain.features import MAX_TOKENS, FeatureTable, feature_table
 from headtorch.core.explain.learning import find_rule
 from headtorch.core.explain.protocol import Example, ExplainTask
 from headtorch.core.explain.rule import Rule
@@ -23,11 +23,21 @@ class RulesExplainer:
 
     def explain_all(self, tasks: Sequence[ExplainTask]) -> Iterator[Explanation]:
         """A rule for each head, in the order of the tasks."""
-        return map(self.explain, tasks)
+        texts: list[tuple[str, ...]] = []
+        table: FeatureTable | None = None
+        for task in tasks:
+            of_task = [example.tokens for example in task.examples]
+            if table is None or of_task != texts:  # heads of a neuron share their texts
+                texts, table = of_task, feature_table(of_task)
+            yield self._explained(task, table)
 
     def explain(self, task: ExplainTask) -> Explanation:
         """The best rule, in English and machine-readable; the target token plays no part in it."""
-        rule = rule_of_examples(task.examples)
+        return self._explained(task, feature_table([example.tokens for example in task.examples]))
+
+    def _explained(self, task: ExplainTask, table: FeatureTable) -> Explanation:
+        labels = [example.active for example in task.examples]
+        rule = find_rule(table, labels, clusters=task.clusters, suggested=suggested_tokens(task.examples))
         return Explanation(
             neuron=task.neuron,
             head=task.head,
