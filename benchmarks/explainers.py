@@ -17,12 +17,11 @@ from itertools import chain, zip_longest
 from pathlib import Path
 
 import msgspec
-import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from real_llm import MODEL, served
 
-from headtorch.core.analysis.statistics import clustered_means, percentile_interval
+from headtorch.core.analysis.score_summary import mean_interval, neuron_means
 from headtorch.core.engine.language_models import LanguageModels
 from headtorch.core.engine.pipeline import explain_study, run_study
 from headtorch.core.engine.presets import DEFAULT_LAYERS, DEFAULT_NEURONS, DEFAULT_RANDOM, DEFAULT_TOKEN
@@ -124,9 +123,10 @@ def _mean(scores: Sequence[Score], number: Callable[[Score], float | None]) -> s
     if not known:
         return "nothing scorable"
     values, neurons = [value for value, _ in known], [neuron for _, neuron in known]
-    interval = percentile_interval(clustered_means(values, neurons, seed=0)) if len(set(neurons)) > 1 else None
+    means = neuron_means(values, neurons)
+    interval = mean_interval(means)
     between = "" if interval is None else f" [{interval.low:.3f}, {interval.high:.3f}]"
-    return f"mean E = {np.mean(values):.3f}{between} over {len(values)} heads of {len(set(neurons))} neurons"
+    return f"mean E = {means.mean():.3f}{between} over {len(means)} neurons, {len(values)} heads"
 
 
 def _say(line: str) -> None:

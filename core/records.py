@@ -336,13 +336,14 @@ class AdjustedP(Record, frozen=True, kw_only=True):
 
 
 class GroupMean(Record, frozen=True, kw_only=True):
-    """Mean head explanation score E of a group of neurons, with its clustered interval."""
+    """Head explanation scores E of a group of neurons."""
 
-    mean: float | None  # None: no scorable head
-    median: float | None
-    interval: Interval | None  # 95 %, neurons resampled
+    mean: float | None  # over neurons, of the mean over each one's heads; None: no scorable head
+    median: float | None  # over heads
+    interval: Interval | None  # of the mean, 95 %: t over neurons; None with fewer than 8
     heads: int
     neurons: int
+    above_chance: int | None = None  # heads whose E has its lower bound above 0.5 and q < 0.05; None: not counted
 
 
 class PlannedCalls(Record, frozen=True, kw_only=True):

@@ -48,7 +48,6 @@ class StudyScores:
         self.name, self.state = name, state
         self._scores = state.scores if scores is None else scores
         self._random = {row.neuron for row in state.random_neurons()}
-        self._seed = state.settings.seed if state.settings is not None else 0
 
     @property
     def explainers(self) -> list[str]:
@@ -70,7 +69,7 @@ class StudyScores:
             first, second = self.of(explainer, "next-token"), self.of(explainer, "random")
             if first and second:
                 names = f"{explainer}: next-token neurons", "random neurons"
-                found.append(_against(*names, first, second, compare_sets(first, second, seed=self._seed)))
+                found.append(_against(*names, first, second, compare_sets(first, second)))
         return found
 
     def between_explainers(self) -> list[Against]:
@@ -80,7 +79,7 @@ class StudyScores:
             one, other = by_head(self.of(first, "next-token")), by_head(self.of(second, "next-token"))
             shared = [key for key in one if key in other and None not in (one[key].e, other[key].e)]
             if shared:
-                comparison = compare_pairs(one, other, seed=self._seed)
+                comparison = compare_pairs(one, other)
                 values = [one[key] for key in shared], [other[key] for key in shared]
                 found.append(_against(first, f"{second}, same heads", *values, comparison))
         return found
@@ -102,7 +101,7 @@ class StudyScores:
             explainer=explainer,
             judges=list(dict.fromkeys(judges)),
             group=group,
-            scores=group_scores(scores, seed=self._seed),
+            scores=group_scores(scores),
             values=_known(scores),
             lower=len(everything) - len(scores),
             unanswered=sum((neuron in self._random) == (group == "random") for neuron, _, _ in left),

@@ -15,7 +15,7 @@ from headtorch.core.study.state import StudyState
 
 
 def neurons_frame(state: StudyState) -> pd.DataFrame:
-    """One row a neuron: address, token, congruence, z, kind, validity, median and best E."""
+    """One row a neuron: address, token, congruence, z, kind, validity, median and surest E."""
     return _frame(rows.NeuronRow, rows.summary_rows(state))
 
 

@@ -9,12 +9,8 @@ from typing import Literal
 from headtorch.core.analysis.consistency import RankAgreement, rank_agreement
 from headtorch.core.analysis.ratings import Agreement, cohens_kappa
 from headtorch.core.analysis.score import Counts
-from headtorch.core.analysis.statistics import (
-    balanced_accuracy,
-    balanced_accuracy_interval,
-    clustered_means,
-    percentile_interval,
-)
+from headtorch.core.analysis.score_summary import mean_interval, neuron_means
+from headtorch.core.analysis.statistics import balanced_accuracy, balanced_accuracy_interval
 from headtorch.core.records import HeadId, Interval, NeuronId, Record, Verdict
 from headtorch.core.study.ratings import AnyAnswer, ExplanationRated, PromptJudged, digest
 from headtorch.core.study.state import ExplainedHead, StudyState
@@ -39,14 +35,14 @@ class HumanScore(Record, frozen=True, kw_only=True):
 
 
 class Mean(Record, frozen=True, kw_only=True):
-    """A mean over explained heads, with a bootstrap over neurons."""
+    """A mean over neurons, of the mean over each one's explained heads."""
 
     rater: str
     explainer: str
     heads: int
     neurons: int
     mean: float
-    interval: Interval | None  # None with fewer than two neurons
+    interval: Interval | None  # t over neurons; None with fewer than 8
 
 
 class NamedAgreement(Record, frozen=True, kw_only=True):
@@ -91,8 +87,8 @@ def summarize(state: StudyState, answers: Sequence[AnyAnswer]) -> RatingSummary:
         answers=len(valid),
         void=len(answers) - len(valid),
         scores=scores,
-        mean_e=_means([(one.rater, one.explainer, one.neuron, one.e) for one in scores if one.e is not None], seed),
-        mean_rating=_means([(one.rater, one.explainer, one.neuron, float(one.rating)) for one in rated], seed),
+        mean_e=_means([(one.rater, one.explainer, one.neuron, one.e) for one in scores if one.e is not None]),
+        mean_rating=_means([(one.rater, one.explainer, one.neuron, float(one.rating)) for one in rated]),
         agreements=[*_with_judges(state, judged, seed), *_with_one_another(judged, raters, seed)],
         ranks=_ranks(state, scores, rated, raters),
     )
@@ -145,20 +141,19 @@ def _score(
     )
 
 
-def _means(values: Sequence[tuple[str, str, NeuronId, float]], seed: int) -> list[Mean]:
+def _means(values: Sequence[tuple[str, str, NeuronId, float]]) -> list[Mean]:
     means = []
     for rater, explainer in dict.fromkeys((rater, explainer) for rater, explainer, _, _ in values):
-        mine = [(neuron, value) for by, of, neuron, value in values if (by, of) == (rater, explainer)]
-        neurons, numbers = [neuron for neuron, _ in mine], [value for _, value in mine]
-        several = len(set(neurons)) > 1
+        numbers = [(value, neuron) for by, of, neuron, value in values if (by, of) == (rater, explainer)]
+        by_neuron = neuron_means([value for value, _ in numbers], [neuron for _, neuron in numbers])
         means.append(
             Mean(
                 rater=rater,
                 explainer=explainer,
-                heads=len(mine),
-                neurons=len(set(neurons)),
-                mean=sum(numbers) / len(numbers),
-                interval=percentile_interval(clustered_means(numbers, neurons, seed=seed)) if several else None,
+                heads=len(numbers),
+                neurons=len(by_neuron),
+                mean=float(by_neuron.mean()),
+                interval=mean_interval(by_neuron),
             )
         )
     return means

@@ -5,12 +5,16 @@ from __future__ import annotations
 from statistics import median
 
 from headtorch.core.causes import AblationGroup
-from headtorch.core.records import NextTokenNeuron, Record
+from headtorch.core.records import NextTokenNeuron, Record, Score
 from headtorch.core.study.state import ExplainedHead, StudyState
 
 
 class NeuronRow(Record, frozen=True, kw_only=True):
-    """A neuron and what came out for it. The best of several E is biased upwards: read it beside median and count."""
+    """A neuron and what came out for it.
+
+    `best`: of the explanation whose E has the highest lower bound. The first of several is biased upwards: read
+    it beside median and count.
+    """
 
     neuron: str
     token: str
@@ -137,7 +141,7 @@ def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Neu
     share = measured.share if measured else None
     scores = [score for score in state.scores_of(neuron) if score.explainer == explainer]
     scorable = {score.head: score.e for score in scores if score.e is not None}
-    best = next((score for score in scores if score.e is not None and score.e == max(scorable.values())), None)
+    best = max((score for score in scores if score.interval is not None), key=_lower_bound, default=None)
     return NeuronRow(
         neuron=str(neuron),
         token=found.token,
@@ -167,6 +171,11 @@ def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Neu
         best_n_inactive=best.n_inactive if best else None,
         best_lower=best.lower if best else None,
     )
+
+
+def _lower_bound(score: Score) -> tuple[float, float]:
+    """Of E, by which explanations are ranked: E itself is highest where there are fewest prompts."""
+    return (score.interval.low if score.interval else 0.0), score.e or 0.0
 
 
 def prompt_rows(state: StudyState) -> list[PromptRow]:

@@ -58,8 +58,8 @@ def print_results(study: Study, asked: Sequence[CallsMade] | None) -> None:
         _print_explained(state)
     for comparison in state.baseline.values():
         print_note(
-            f"Mean E ({comparison.explainer}): next-token neurons {_group(comparison.next_token)}; "
-            f"random neurons {_group(comparison.random)}."
+            f"Explanations by {comparison.explainer}: of next-token neurons {_group(comparison.next_token)}; "
+            f"of random neurons {_group(comparison.random)}."
         )
     print_calls(asked, state, study.settings.explainer_name, state.explainable())
     print_text()
@@ -207,6 +207,7 @@ def short(value: float | None, digits: int = 2) -> str | None:
 
 def _group(group: GroupMean) -> str:
     if group.mean is None:
-        return "have no scorable head"
+        return "none could be scored"
     between = f" [{group.interval.low:.3f}, {group.interval.high:.3f}]" if group.interval else ""
-    return f"{group.mean:.3f}{between} over {group.heads} heads of {group.neurons} neurons"
+    above = "" if group.above_chance is None else f"{group.above_chance} of {group.heads} above chance, "
+    return f"{above}mean E {group.mean:.3f}{between} over {group.neurons} neurons"

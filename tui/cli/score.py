@@ -69,6 +69,7 @@ def _print_rescored(name: str, result: Rescored) -> None:
 
 def print_groups(groups: list[ExplainerScores]) -> None:
     """A line for each explainer's scores of a group of neurons."""
+    from headtorch.core.analysis.score_summary import FEWEST_NEURONS
     from headtorch.tui.cli.output import print_note, print_table, print_text
 
     print_text()
@@ -78,7 +79,7 @@ def print_groups(groups: list[ExplainerScores]) -> None:
             ("explainer", "text"),
             ("judge", "text"),
             ("neurons", "left"),
-            ("heads", "right"),
+            ("above chance", "right"),
             ("of neurons", "right"),
             ("mean E", "right"),
             ("95 %", "left"),
@@ -91,7 +92,7 @@ def print_groups(groups: list[ExplainerScores]) -> None:
                 one.explainer,
                 ", ".join(one.judges),
                 one.group,
-                one.scores.n_heads,
+                f"{one.scores.above_chance} of {one.scores.n_heads}",
                 one.scores.n_neurons,
                 one.scores.mean,
                 _between(one.scores.interval),
@@ -102,14 +103,14 @@ def print_groups(groups: list[ExplainerScores]) -> None:
         ],
     )
     print_note(
-        "heads: scorable ones; 95 %: bootstrap over neurons; lower: heads scored against weaker firing, an easier "
-        "question, left out of all means and comparisons"
+        "above chance: heads whose lower bound of E is above 0.5 with q < 0.05, of those scorable; mean E: over "
+        f"neurons; 95 %: t over neurons, none with fewer than {FEWEST_NEURONS}; lower: heads scored against weaker "
+        "firing, an easier question, left out of all of these"
     )
 
 
 def print_comparison(found: Against) -> None:
     """Two sets of scores as bars, with the difference in words."""
-    from headtorch.core.analysis.score_comparison import FEW
     from headtorch.core.study.bars import AXIS, bars
     from headtorch.core.text import visible
     from headtorch.tui.cli.output import print_note, print_text, write
@@ -127,9 +128,6 @@ def print_comparison(found: Against) -> None:
         f"difference of the means{pairs} {_signed(seen.difference)} {_between(seen.interval, signed=True)}; "
         f"Cliff's delta {_signed(seen.delta)} {_between(seen.delta_interval, signed=True)}"
     )
-    fewest = min(seen.first.n_neurons, seen.second.n_neurons)
-    if 1 < fewest < FEW:
-        print_note(f"({fewest} neurons are few for a bootstrap: the intervals are rather too narrow.)")
 
 
 def _scores(count: int) -> str:
@@ -142,5 +140,5 @@ def _signed(value: float | None) -> str:
 
 def _between(interval: Interval | None, signed: bool = False) -> str:
     if interval is None:
-        return "(no interval: too few neurons)" if signed else "·"
+        return "(no interval: fewer than 8 neurons)" if signed else "·"
     return f"[{interval.low:+.3f}, {interval.high:+.3f}]" if signed else f"{interval.low:.3f}–{interval.high:.3f}"

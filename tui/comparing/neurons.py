@@ -20,7 +20,8 @@ HELP = (
     "P: share of the neuron's strongest prompts that its token really follows; ✓ where that is far above the "
     "token's share of all text.\n"
     "E: median over the n heads whose explanation could be scored, by the first explainer that both studies have; "
-    "A−B: the difference of the medians. best: the highest E, which leans upwards. 0.5 is chance.\n"
+    "A−B: the difference of the medians. surest: the E of highest lower bound, which is "
+    "biased upwards. 0.5 is chance.\n"
     "h and l choose the study that Enter opens at this neuron."
 )
 
@@ -42,7 +43,7 @@ class NeuronsPage(NeuronPage):
         Column("A−B", 6),
         Column("n A", 4, need=2, side=0),
         Column("B", 3, need=2, side=1),
-        Column("best A", 6, need=4, side=0),
+        Column("surest A", 8, need=4, side=0),
         Column("B", 5, need=4, side=1),
     )
 

@@ -22,12 +22,13 @@ if TYPE_CHECKING:
 HELP = (
     "Studies: A, B, C … in the order marked. neurons: next-token neurons; random: those to compare with; heads: "
     "explained ones; scored: explanations with an E. Enter opens the study under the cursor.\n"
-    "Scores: the mean E of each explainer on the heads of next-token and of random neurons, with its 95 % "
-    "interval (bootstrap over neurons, since heads of one neuron are alike), the heads that could be scored and "
-    "their neurons. 0.5 is chance. lower: heads held against weaker firing, an easier question; they are left out "
-    "of every mean. unanswered: heads that a language model gave no answer for.\n"
+    "Scores: the mean E of each explainer over next-token and over random neurons, with its 95 % interval (t over "
+    "neurons, since heads of one neuron are alike; none with fewer than 8), and how many of the heads that could be "
+    "scored are above chance: lower bound of E above 0.5 with q < 0.05. 0.5 is chance. lower: heads held against "
+    "weaker firing, an easier question; they are left out of every mean. unanswered: heads that a language model gave "
+    "no answer for.\n"
     "Differences: mean E of the first study less that of the second on next-token neurons, with its interval. "
-    "Cliff's δ is P(a head of the first scores higher) less P(lower): 0 is no difference, ±1 is one wholly above "
+    "Cliff's δ is P(a neuron of the first scores higher) less P(lower): 0 is no difference, ±1 is one wholly above "
     "the other. The bars are the distributions of E from 0 to 1, chance in the middle.\n"
     "Settings: those that are not the same in all studies. A difference of scores may be due to any of them."
 )
@@ -51,8 +52,8 @@ GROUPS = (
     Column("mean E", 6),
     Column("95 %", 12, right=False),
     Column(f"0{'½'.center(AXIS_CELLS - 2)}1", AXIS_CELLS, right=False, need=2),
-    Column("heads", 5),
-    Column("of neurons", 10, need=1),
+    Column("above chance", 12),
+    Column("neurons", 7, need=1),
     Column("lower", 5, need=3),
     Column("unanswered", 10, need=4),
     Column("judge", 5, right=False, need=5, most=24),
@@ -139,7 +140,8 @@ def _groups(found: SideBySide) -> Iterator[Row]:
             Cell(fixed(scores.mean, 3), "text" if known else "quiet"),
             Cell(between(scores.interval), "quiet"),
             Cell(on_axis(scores.mean, scores.interval), "text" if one.group == "next-token" else "quiet"),
-            *(Cell(str(count), "quiet") for count in (scores.n_heads, scores.n_neurons, one.lower, one.unanswered)),
+            Cell(f"{scores.above_chance} of {scores.n_heads}", "text" if scores.above_chance else "quiet"),
+            *(Cell(str(count), "quiet") for count in (scores.n_neurons, one.lower, one.unanswered)),
             Cell(visible(", ".join(one.judges)), "quiet"),
         ]
         rows.append((names.index(one.study), cells))
@@ -156,15 +158,12 @@ def _differences(found: SideBySide) -> Iterator[Row]:
 
 
 def _difference(found: SideBySide, one: Against) -> Iterator[Row]:
-    from headtorch.core.analysis.score_comparison import FEW  # by now the thread that compared has loaded it
-
     seen = one.comparison
     first = next(side.study for side in found.studies if one.first.endswith(f": {side.study}"))
     explainer = one.first.removesuffix(f": {first}")
     letters = name_of(found, first), name_of(found, one.second)
     yield Row(text=f"{letters[0]} − {letters[1]}   {visible(explainer)}")
-    few = min(seen.first.n_neurons, seen.second.n_neurons)
-    note = f"   few neurons ({few}): the intervals are too narrow" if 1 < few < FEW else ""
+    note = "" if seen.interval is not None else "   no interval: fewer than 8 neurons"
     yield Row(
         text=f"  {fixed(seen.difference, 3, sign=True)} {between(seen.interval, 3, sign=True)}   "
         f"Cliff's δ {fixed(seen.delta, sign=True)} {between(seen.delta_interval, sign=True)}{note}"

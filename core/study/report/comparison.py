@@ -48,16 +48,28 @@ def _scores(found: SideBySide) -> list[str]:
     lines = ["## Scores"]
     if not found.groups:
         return [*lines, "Nothing was scored yet."]
-    header = ["study", "explainer", "judge", "neurons", "mean E [95 %]", "heads", "of neurons", "lower", "unanswered"]
+    header = [
+        "study",
+        "explainer",
+        "judge",
+        "neurons",
+        "mean E [95 %]",
+        "of neurons",
+        "above chance",
+        "lower",
+        "unanswered",
+    ]
     rows = [
         [escaped(one.study), escaped(one.explainer), escaped(", ".join(one.judges)), one.group,
-         with_interval(one.scores.mean, one.scores.interval), str(one.scores.n_heads), str(one.scores.n_neurons),
-         str(one.lower), str(one.unanswered)]
+         with_interval(one.scores.mean, one.scores.interval), str(one.scores.n_neurons),
+         f"{one.scores.above_chance} of {one.scores.n_heads}", str(one.lower), str(one.unanswered)]
         for one in found.groups
     ]  # fmt: skip
     lines += [
         table(header, rows),
-        "lower: heads scored against weaker firing, an easier question, left out of all means and comparisons.",
+        "mean E: over neurons, with t over neurons, none with fewer than 8; above chance: heads whose lower bound of E "
+        "is above 0.5 with q < 0.05; lower: heads scored against weaker firing, an easier question, left out of all of "
+        "these.",
     ]
     if found.comparisons:
         header = ["first", "second", "difference of the means", "95 %", "Cliff's δ", "95 %"]

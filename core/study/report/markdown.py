@@ -176,7 +176,7 @@ def _summary(report: Report) -> list[str]:
         "explained",
         "scored",
         "median E",
-        "best E",
+        "surest E",
     ]
     rows = [
         [
@@ -199,8 +199,8 @@ def _summary(report: Report) -> list[str]:
     return [
         "## Neurons at a glance",
         table(header, rows),
-        "Context: the share of the activation that heads account for. The best E of several heads is biased; n and "
-        "interval of each E stand with its neuron.",
+        "Context: the share of the activation that heads account for. Surest E: of the head "
+        "whose E has the highest lower bound; being the first of several it is biased upwards.",
     ]
 
 
@@ -215,21 +215,30 @@ def _baseline(report: Report) -> list[str]:
     if not report.baseline:
         return []
 
-    def group(scores: GroupMean) -> str:
-        if scores.mean is None:
-            return f"no scorable head ({scores.neurons} neurons)"
-        n = f"n = {scores.heads} heads of {scores.neurons} neurons"
-        return f"{with_interval(scores.mean, scores.interval)} (median {number(scores.median)}, {n})"
-
     lines = ["## Against random neurons"]
+    if any(seen.next_token.above_chance is not None for seen in report.baseline):
+        lines.append(
+            "Above chance: the lower bound of E is above 0.5 with q < 0.05. The mean is over neurons, heads of one "
+            "neuron being alike; its interval is t over neurons, none with fewer than 8."
+        )
     for seen in report.baseline:
         lines.append(
-            f"Explainer {escaped(seen.explainer)}: mean E of next-token neurons {group(seen.next_token)}; of random "
-            f"neurons from the same layers {group(seen.random)}; "
-            f"difference {with_interval(seen.difference, seen.interval)}."
+            f"Explanations by {escaped(seen.explainer)}, of next-token neurons: {_group(seen.next_token)}. Of random "
+            f"neurons from the same layers: {_group(seen.random)}. "
+            f"Difference of the means {with_interval(seen.difference, seen.interval)}."
         )
         lines += _distributions([one.values for one in report.groups if one.explainer == seen.explainer])
     return lines
+
+
+def _group(scores: GroupMean) -> str:
+    if scores.mean is None:
+        return f"none could be scored (neurons: {scores.neurons})"
+    mean = f"mean E {with_interval(scores.mean, scores.interval)}"
+    counts = f"neurons: {scores.neurons}, heads: {scores.heads}, their median {number(scores.median)}"
+    if scores.above_chance is None:  # of a study of an earlier version: the mean is over heads
+        return f"{mean} ({counts})"
+    return f"{scores.above_chance} of {scores.heads} above chance; {mean} ({counts})"
 
 
 def _distributions(groups: Sequence[Sequence[float]]) -> list[str]:

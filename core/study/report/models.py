@@ -39,7 +39,7 @@ def explainers_compared(found: Sequence[Against]) -> list[str]:
         lines.append(
             f"{escaped(one.first)} against {escaped(one.second)}: E on {seen.first.n_heads} heads of "
             f"{seen.first.n_neurons} next-token neurons differs by {_signed(seen.difference, seen.interval)} on "
-            f"average; Cliff's delta over the pairs {_signed(seen.delta, seen.delta_interval)}. Intervals resample "
+            f"average; Cliff's delta over the pairs {_signed(seen.delta, seen.delta_interval)}. Units are "
             "neurons."
         )
         first, second = bars(one.first_values, one.second_values)

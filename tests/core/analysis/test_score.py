@@ -12,7 +12,6 @@ import pytest
 
 from headtorch.core.analysis.halves import assert_disjoint, near_copies, prompt_text
 from headtorch.core.analysis.score import SHUFFLES, score_judgement, with_adjusted_p
-from headtorch.core.analysis.score_summary import compare_groups, neuron_summary
 from headtorch.core.explain.cases import can_be_judged, case_of, unjudged
 from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.protocol import Example, ExplainTask, explaining_examples
@@ -325,30 +324,3 @@ def test_heads_without_an_answer_count_among_the_tests() -> None:
     scores = [fake(0.9, 0, p=0.01), fake(0.5, 1, p=0.6)]
     harmonic = 1 + 1 / 2 + 1 / 3 + 1 / 4
     assert [score.q for score in with_adjusted_p(scores, untested=2)] == [pytest.approx(0.01 * 4 * harmonic), 1.0]
-
-
-def test_a_neuron_shows_median_and_count_beside_its_best_head() -> None:
-    scores = [fake(0.6, 7, 0), fake(0.9, 7, 2), fake(0.9, 7, 1), fake(None, 7, 3), fake(1.0, 8, 0)]
-    summary = neuron_summary(NeuronId(3, 7), scores)
-    assert (summary.n_heads, summary.n_scorable, summary.median, summary.best) == (4, 3, 0.9, 0.9)
-    assert summary.best_head == HeadId(0, 1)
-    nothing = neuron_summary(NeuronId(3, 9), scores)
-    assert (nothing.n_heads, nothing.median, nothing.best, nothing.best_head) == (0, None, None, None)
-
-
-def test_groups_are_compared_by_resampling_neurons() -> None:
-    rng = np.random.default_rng(0)
-    first = [fake(float(0.7 + 0.05 * rng.normal()), i, j) for i in range(30) for j in range(3)]
-    second = [fake(float(0.55 + 0.05 * rng.normal()), i, j) for i in range(30) for j in range(3)]
-    found = compare_groups(first, [*second, fake(None, 99)], seed=0)
-    assert (found.random.n_neurons, found.random.n_heads) == (30, 90)
-    assert found.difference == pytest.approx(0.15, abs=0.02)
-    assert found.interval is not None and 0.1 < found.interval.low < 0.15 < found.interval.high < 0.2
-    assert found == compare_groups(first, [*second, fake(None, 99)], seed=0)
-
-
-def test_heads_of_one_neuron_do_not_count_as_independent() -> None:
-    """Thirty heads that agree within each of three neurons: the interval is that of three values, not of thirty."""
-    wide = compare_groups([fake(level, i, j) for i, level in enumerate((0.5, 0.6, 0.9)) for j in range(10)], [])
-    assert wide.next_token.interval is not None and wide.difference is None and wide.random.mean is None
-    assert wide.next_token.interval.high - wide.next_token.interval.low > 0.3

@@ -181,18 +181,20 @@ def test_a_neuron_shows_validity_prompts_with_the_firing_token_and_heads(report:
 
 def test_the_baseline_says_when_nothing_could_be_scored(report: Report) -> None:
     text = section(to_markdown(report), "## Against random neurons")
-    assert "next-token neurons 0.70 [0.60, 0.80] (median 0.70, n = 1 heads of 1 neurons)" in text
-    assert "no scorable head (1 neurons)" in text
+    assert "next-token neurons: mean E 0.70 [0.60, 0.80] (neurons: 1, heads: 1, their median 0.70)" in text
+    assert "none could be scored (neurons: 1)" in text
 
 
 def test_the_baseline_shows_both_groups_and_the_difference(asked: Settings, events: list[AnyEvent]) -> None:
-    one = GroupMean(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=40, neurons=20)
-    two = GroupMean(mean=0.55, median=0.54, interval=Interval(0.5, 0.6), heads=30, neurons=19)
+    one = GroupMean(mean=0.65, median=0.66, interval=Interval(0.6, 0.7), heads=40, neurons=20, above_chance=9)
+    two = GroupMean(mean=0.55, median=0.54, interval=Interval(0.5, 0.6), heads=30, neurons=19, above_chance=3)
     compared = BaselineCompared(
         explainer="rules", next_token=one, random=two, difference=0.1, interval=Interval(0.03, 0.17)
     )
     text = to_markdown(build_report("t", asked, fold([*events, compared])))
-    assert "0.55 [0.50, 0.60] (median 0.54, n = 30 heads of 19 neurons); difference 0.10 [0.03, 0.17]." in text
+    assert "next-token neurons: 9 of 40 above chance; mean E 0.65 [0.60, 0.70] (neurons: 20" in text
+    assert "3 of 30 above chance; mean E 0.55 [0.50, 0.60] (neurons: 19, heads: 30, their median 0.54)" in text
+    assert "Difference of the means 0.10 [0.03, 0.17]." in text and "t over neurons" in text
 
 
 def asked_of_a_model(events: list[AnyEvent], hostile: str) -> list[AnyEvent]:

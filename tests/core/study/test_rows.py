@@ -28,14 +28,15 @@ def test_a_neurons_row_counts_what_was_scored_and_not_only_what_was_explained(st
 
 
 def test_median_and_best_are_those_of_the_scorable_heads(state: StudyState, events: list[AnyEvent]) -> None:
+    """The best has the highest lower bound: E of 0.9 from two active prompts is not it."""
     scored = next(event.score for event in events if isinstance(event, HeadScored))
-    for index, e in enumerate([0.5, 0.9, 0.6]):
-        score = msgspec.structs.replace(scored, head=HeadId(1, index), e=e, interval=Interval(e, e), n_active=index)
+    for index, (e, low) in enumerate([(0.5, 0.4), (0.9, 0.45), (0.8, 0.7)]):
+        score = msgspec.structs.replace(scored, head=HeadId(1, index), e=e, interval=Interval(low, 1.0), n_active=index)
         state.apply(HeadScored(score=score))
     row = rows.summary_rows(state)[0]
     assert row.scored == 4
-    assert row.median_e == pytest.approx(0.65)
-    assert (row.best_e, row.best_low, row.best_n_active) == (0.9, 0.9, 1)
+    assert row.median_e == pytest.approx(0.75)
+    assert (row.best_e, row.best_low, row.best_n_active) == (0.8, 0.7, 2)
 
 
 def test_scores_of_another_explainer_are_not_mixed_in(state: StudyState) -> None:

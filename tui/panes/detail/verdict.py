@@ -104,7 +104,9 @@ def baseline(session: Session, explainer: str, width: int, palette: Palette) -> 
 
 def _group(name: str, group: GroupMean, palette: Palette) -> list[Text]:
     value = f"{fixed(group.mean)} {in_brackets(group.interval)}"
-    return [fact(name, value, palette).append(f" {group.heads} heads, {group.neurons} neurons", palette.style("quiet"))]
+    above = "" if group.above_chance is None else f"{group.above_chance} of "
+    count = f" {above}{group.heads} heads{' above chance' if above else ''}, {group.neurons} neurons"
+    return [fact(name, value, palette).append(count, palette.style("quiet"))]
 
 
 def validity(session: Session, neuron: NeuronId, width: int, palette: Palette) -> list[Text]:
