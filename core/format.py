@@ -13,17 +13,17 @@ _WORDS = {5: "five", 10: "ten", 20: "twenty"}
 
 def plain(value: float | None, digits: int = 2) -> str:
     """0.80: with fixed digits after the point."""
-    return MISSING if value is None else f"{value:.{digits}f}".replace("-", "−")
+    return MISSING if value is None else f"{_rounded(value, digits):.{digits}f}".replace("-", "−")
 
 
 def percent(share: float | None, digits: int = 0) -> str:
     """26 %, of a share of 0.26."""
-    return MISSING if share is None else f"{100 * share + 0.0:.{digits}f} %".replace("-", "−")
+    return MISSING if share is None else f"{_rounded(100 * share, digits):.{digits}f} %".replace("-", "−")
 
 
 def signed_percent(share: float | None) -> str:
     """−90 %, or +26 %."""
-    return MISSING if share is None else f"{100 * share:+.0f} %".replace("-", "−")
+    return MISSING if share is None else f"{_rounded(100 * share):+.0f} %".replace("-", "−")
 
 
 def percent_with_interval(share: Estimate) -> str:
@@ -38,7 +38,7 @@ def signed_percent_with_interval(change: Estimate) -> str:
 
 def points_with_interval(difference: Estimate) -> str:
     """+26 [19, 35]: a difference of two shares, in percentage points."""
-    return f"{100 * difference.value:+.0f}".replace("-", "−") + _bounds(difference)
+    return f"{_rounded(100 * difference.value):+.0f}".replace("-", "−") + _bounds(difference)
 
 
 def small(value: float | None) -> str:
@@ -61,4 +61,10 @@ def in_words(number: int) -> str:
 def _bounds(estimate: Estimate) -> str:
     if estimate.low is None or estimate.high is None:
         return ""
-    return f" [{100 * estimate.low:.0f}, {100 * estimate.high:.0f}]".replace("-", "−")
+    low, high = _rounded(100 * estimate.low), _rounded(100 * estimate.high)
+    return f" [{low:.0f}, {high:.0f}]".replace("-", "−")
+
+
+def _rounded(value: float, digits: int = 0) -> float:
+    """Without a sign where it rounds to 0."""
+    return round(value, digits) + 0.0

@@ -95,14 +95,19 @@ def _parquet(report: Report, tables: list[Table]) -> Mapping[str, bytes]:
 def _tables(report: Report, state: StudyState) -> Iterator[Table]:
     for name, (kind, rows) in _TABLES.items():
         yield name, kind, _all(rows(state))
+    if report.verdict.tested:
+        yield from _claim_tables(report, state)
+    if report.people is not None:
+        yield "ratings", RatingRow, _all(rating_rows(report.people))
+
+
+def _claim_tables(report: Report, state: StudyState) -> Iterator[Table]:
     claims = [*report.findings, *report.candidates, *report.last_token, *report.random_claims]
     yield "context_claims", ContextRow, _all([row for row in claims if isinstance(row, ContextRow)])
     yield "matched_heads", MatchedHeadTableRow, _all(matched_head_rows(claims))
     yield "head_claims", HeadClaimRow, _all([row for row in claims if isinstance(row, HeadClaimRow)])
     yield "context_share", ContextShareRow, _all(context_share_rows(state))
     yield "claim_places", ClaimPlaceRow, PlaceTables.of(state).rows
-    if report.people is not None:
-        yield "ratings", RatingRow, _all(rating_rows(report.people))
 
 
 def _all(rows: Iterable[Record]) -> Rows:

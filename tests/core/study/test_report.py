@@ -322,10 +322,6 @@ def test_the_files_are_written_from_a_study_that_is_open_for_reading(asked: Sett
         "report.md",
         "report.json",
         *(f"{name}.csv" for name in ("neurons", "prompts", "heads", "scores", "ablations")),
-        *(
-            f"{name}.csv"
-            for name in ("context_claims", "matched_heads", "head_claims", "context_share", "claim_places")
-        ),
     ]
     assert {path.parent for path in paths} == {study.folder / "report"}
     assert from_json(paths[2].read_bytes()).explained[0].found.neuron == NeuronId(3, 412)
