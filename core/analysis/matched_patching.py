@@ -124,7 +124,7 @@ def exchange(
     *,
     watch: Watch = SILENT,
 ) -> list[Exchanged]:
-    """For each set of pairs, every set of heads exchanged within every pair. Without `both_ways` nothing is restored."""
+    """For each set of pairs, every set of heads exchanged in every pair. Without `both_ways` nothing is restored."""
     ends = joined([end for one in pairs for end in (one.on, one.off)])
     seen = observe(model, rows, ends, watch=watch)
     starts = np.cumsum([0, *(2 * len(one) for one in pairs)])

@@ -24,6 +24,7 @@ from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageS
 from headtorch.core.records import HeadActivity
 from headtorch.core.settings import Settings
 from headtorch.core.study.report import write_report
+from headtorch.core.study.stages import stages_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 from headtorch.core.watch import SILENT, Watch
@@ -86,16 +87,6 @@ def stages_left(state: StudyState) -> list[str]:
     family = {(one.neuron, one.head, own) for one in state.explainable()}
     again = ASKING if (family & state.unanswered.keys()) - state.scores.keys() else ()
     return [name for name in stages_of(state) if name in again or not state.is_done(name)]
-
-
-def stages_of(state: StudyState) -> list[str]:
-    """The stages of a study, in order: the paper's preset labels a few prompts and tests no claims.
-
-    So does a study of an earlier version that has labelled its prompts already.
-    """
-    of_prompts = state.is_done("contrast") or (state.settings is not None and state.settings.preset == "paper")
-    left_out = ("places", "heads", "claims") if of_prompts else ("contrast", "effects")
-    return [name for name in STAGES if name not in left_out]
 
 
 def is_finished(state: StudyState) -> bool:
