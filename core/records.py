@@ -228,7 +228,10 @@ class Validity(Record, frozen=True, kw_only=True):
     auroc: float | None  # of the activation for next = t, on random positions; None with one class only
     logit_attribution: float | None  # mean a·⟨w_out, W_U[:, t]⟩/σ_final at the top prompts; None with a post-norm
     ablation_log_p: float | None  # mean Δ log p(t) when the neuron is set to 0; negative: the neuron helps
-    valid: bool  # next_share ≥ 0.5 and lift ≥ 20
+    valid: bool  # next_share ≥ 0.5, odds_ratio ≥ 20 and odds_low ≥ 5; of studies before there were odds: lift ≥ 20
+    odds_ratio: float | None = None  # of next = t at the top prompts over the odds in the corpus
+    odds_low: float | None = None  # 95 %; None: the token never occurs, or the study is older
+    odds_high: float | None = None
 
 
 class HeadActivity(Record, frozen=True, kw_only=True):

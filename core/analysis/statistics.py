@@ -56,6 +56,21 @@ def balanced_accuracy_interval(
     return Interval(max(0.0, low), min(1.0, high))
 
 
+def odds_ratio(successes: int, n: int, base_successes: int, base_n: int) -> tuple[float, Interval] | None:
+    """Odds of a success among n over those among base_n, with Woolf's 95 % interval on the logarithm.
+
+    With cells a, b of the n and c, d of base_n: ad/(bc), log ± z·√(1/a + 1/b + 1/c + 1/d). With a cell of 0, ½ is
+    added to each (Haldane 1956, Anscombe 1956). None where a side is empty or nothing ever succeeds.
+    """
+    if n == 0 or base_n == 0 or successes + base_successes == 0:
+        return None
+    cells = np.array([successes, n - successes, base_successes, base_n - base_successes], np.float64)
+    a, b, c, d = cells + 0.5 if (cells == 0).any() else cells
+    half = float(stats.norm.ppf(0.975)) * math.sqrt(1 / a + 1 / b + 1 / c + 1 / d)
+    ratio = float(a * d / (b * c))
+    return ratio, Interval(ratio * math.exp(-half), ratio * math.exp(half))
+
+
 def f1_score(true_active: int, n_active: int, true_inactive: int, n_inactive: int) -> float | None:
     """2·TP / (2·TP + FP + FN) of the active class; None without an active prompt."""
     if n_active == 0:

@@ -15,16 +15,16 @@ from headtorch.core.analysis.batching import length_batches, pad_rows, pass_toke
 from headtorch.core.analysis.congruence import Unembedding, output_weights
 from headtorch.core.analysis.index import ActivationIndex
 from headtorch.core.analysis.ranking import Ranking
-from headtorch.core.analysis.statistics import auroc
+from headtorch.core.analysis.statistics import auroc, odds_ratio
 from headtorch.core.corpus.tokens import TokenizedCorpus
 from headtorch.core.model.language_model import LanguageModel
-from headtorch.core.records import NextTokenNeuron, Validity
+from headtorch.core.records import Interval, NextTokenNeuron, Validity
 from headtorch.core.watch import SILENT, Watch
 
 TOP = 60  # strongest places, both halves together, looked at for what follows
 PROBED = 20  # of them, the places where logit and ablation are measured
 OCCURRENCES = 64  # places before the token, and as many random ones, for the AUROC
-MIN_SHARE, MIN_LIFT = 0.5, 20.0  # from which a neuron counts as valid
+MIN_SHARE, MIN_ODDS_RATIO, MIN_ODDS_LOW = 0.5, 20.0, 5.0  # from which a neuron counts as valid
 
 Rows = list[list[int]]
 
@@ -58,9 +58,11 @@ class Validator:
         if not places:
             return None
         following = [token for place in places if (token := self._next_token(*place)) is not None]
-        share = sum(token == row.token_id for token in following) / len(following) if following else 0.0
-        base = self._base_rate(row.token_id)
-        lift = share / base if base > 0 else 0.0
+        hits = sum(token == row.token_id for token in following)
+        share = hits / len(following) if following else 0.0
+        occurrences = self._occurrences(row.token_id)
+        base = occurrences / self.corpus.n_tokens
+        odds = odds_ratio(hits, len(following), occurrences, self.corpus.n_tokens)
         rows = [context_row(self.corpus, *place) for place in places[:PROBED]]
         change = ablate_neuron(self.model, rows, row.neuron, row.token_id, watch=watch)
         how_well = self._auroc(row, watch)
@@ -70,11 +72,14 @@ class Validator:
             n=len(following),
             next_share=share,
             base_rate=base,
-            lift=lift,
+            lift=share / base if base > 0 else 0.0,
             auroc=how_well,
             logit_attribution=self._logit_attribution(row, rows, change.before.activation, watch),
             ablation_log_p=float(change.delta_log_p.mean()),
-            valid=share >= MIN_SHARE and lift >= MIN_LIFT,
+            valid=is_valid(share, odds),
+            odds_ratio=odds[0] if odds else None,
+            odds_low=odds[1].low if odds else None,
+            odds_high=odds[1].high if odds else None,
         )
 
     def _top_places(self, row: NextTokenNeuron) -> list[tuple[int, int]]:
@@ -93,9 +98,9 @@ class Validator:
         ids = self.corpus.document_ids(document)
         return int(ids[position + 1]) if position + 1 < len(ids) else None
 
-    def _base_rate(self, token: int) -> float:
+    def _occurrences(self, token: int) -> int:
         counts = self.corpus.token_counts
-        return float(counts[token]) / self.corpus.n_tokens if token < len(counts) else 0.0
+        return int(counts[token]) if token < len(counts) else 0
 
     def _logit_attribution(
         self, row: NextTokenNeuron, rows: Rows, activation: NDArray[np.float64], watch: Watch
@@ -162,6 +167,18 @@ class Validator:
     def _activations(self, places: Sequence[tuple[int, int]], layer: int, watch: Watch) -> NDArray[np.float32]:
         """Activations of the whole layer at the places, [place, neuron]."""
         return end_activations(self.model, [context_row(self.corpus, *place) for place in places], layer, watch)
+
+
+def is_valid(next_share: float, odds: tuple[float, Interval] | None) -> bool:
+    """Whether the token follows often enough, and surely more often than by chance.
+
+    P(next = t) ≥ MIN_SHARE, its odds at least MIN_ODDS_RATIO times those in the corpus, with a lower end of at least
+    MIN_ODDS_LOW. Odds and not shares, of which a token of base rate 6 % can have 17 times as much at most.
+    """
+    if odds is None:
+        return False
+    ratio, interval = odds
+    return next_share >= MIN_SHARE and ratio >= MIN_ODDS_RATIO and interval.low >= MIN_ODDS_LOW
 
 
 def context_row(corpus: TokenizedCorpus, document: int, position: int) -> list[int]:

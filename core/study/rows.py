@@ -43,6 +43,9 @@ class NeuronRow(Record, frozen=True, kw_only=True):
     best_n_active: int | None
     best_n_inactive: int | None
     best_lower: int | None = None  # of the prompts behind the best E, those from lower activation bins
+    odds_ratio: float | None = None  # of the token following at the neuron's top prompts over the odds in the corpus
+    odds_low: float | None = None
+    odds_high: float | None = None
 
 
 class PromptRow(Record, frozen=True, kw_only=True):
@@ -170,6 +173,9 @@ def neuron_row(state: StudyState, found: NextTokenNeuron, explainer: str) -> Neu
         best_n_active=best.n_active if best else None,
         best_n_inactive=best.n_inactive if best else None,
         best_lower=best.lower if best else None,
+        odds_ratio=validity.odds_ratio if validity else None,
+        odds_low=validity.odds_low if validity else None,
+        odds_high=validity.odds_high if validity else None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headtorch.core.format import percent_with_interval
-from headtorch.core.records import Prompt
+from headtorch.core.records import Prompt, Validity
 from headtorch.core.study.report.contents import Report
 from headtorch.core.study.report.escape import escaped, escaped_token
 from headtorch.core.study.report.explained import ablated, explained_head
@@ -42,14 +42,20 @@ def _validity(part: NeuronPart) -> list[str]:
     seen = part.validity
     if seen is None:
         return []
-    failed = "It does not predict its token well (P ≥ 0.5 and lift ≥ 20 are asked for)"
+    failed = "It does not predict its token well (that takes P ≥ 0.5 and an odds ratio ≥ 20, its interval from 5 up)"
     verdict = "It predicts its token" if seen.valid else failed
     return [
         f"{verdict}: P(next = t | fires) = {number(seen.next_share)} on its top {seen.n} places against "
-        f"{small(seen.base_rate)} in the corpus (lift {number(seen.lift, 1)}), AUROC {number(seen.auroc)}, "
+        f"{small(seen.base_rate)} in the corpus ({_odds(seen)}), AUROC {number(seen.auroc)}, "
         f"direct logit attribution {number(seen.logit_attribution)}, Δ log p with the neuron at 0 "
         f"{number(seen.ablation_log_p)}."
     ]
+
+
+def _odds(seen: Validity) -> str:
+    if seen.odds_ratio is None or seen.odds_low is None or seen.odds_high is None:
+        return f"lift {number(seen.lift, 1)}"
+    return f"odds ratio {seen.odds_ratio:,.0f} [{seen.odds_low:,.0f}, {seen.odds_high:,.0f}]"
 
 
 def _context_share(part: NeuronPart) -> list[str]:

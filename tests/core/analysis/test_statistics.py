@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from scipy import stats
 from sklearn import metrics
+from statsmodels.stats.contingency_tables import Table2x2
 from statsmodels.stats.multitest import multipletests
 from statsmodels.stats.proportion import proportion_confint
 
@@ -100,6 +101,20 @@ def test_the_interval_covers_the_truth(n_active: int, n_inactive: int) -> None:
     covered = coverages(n_active, n_inactive, (0.5, 0.65, 0.8, 0.9, 0.95))
     assert np.mean(covered) >= 0.93
     assert min(covered) >= 0.89
+
+
+def test_odds_ratios_agree_with_statsmodels() -> None:
+    for successes, n, others, m in random_tables():
+        if successes + others == 0:
+            assert statistics.odds_ratio(successes, n, others, m) is None
+            continue
+        cells = np.array([[successes, n - successes], [others, m - others]], np.float64)
+        reference = Table2x2(cells + 0.5 * (cells.min() == 0), shift_zeros=False)
+        ratio, interval = statistics.odds_ratio(successes, n, others, m) or (0.0, None)
+        assert interval is not None
+        expected = reference.oddsratio, *reference.oddsratio_confint()
+        assert (ratio, interval.low, interval.high) == pytest.approx(expected)
+    assert statistics.odds_ratio(0, 0, 3, 10) is None
 
 
 Adjust = Callable[[Sequence[float | None]], list[float | None]]

@@ -17,6 +17,7 @@ import pytest
 import torch
 from planted import NEURON, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
 from sklearn.metrics import roc_auc_score
+from statsmodels.stats.contingency_tables import Table2x2
 from tiny_models import TEXT, tiny_model
 from torch import Tensor, nn
 
@@ -24,7 +25,8 @@ from headtorch.core.analysis import validity
 from headtorch.core.analysis.congruence import best_token_neurons, token_neurons
 from headtorch.core.analysis.index import ActivationIndex
 from headtorch.core.analysis.scan import scan
-from headtorch.core.analysis.validity import Validator, context_row
+from headtorch.core.analysis.statistics import odds_ratio
+from headtorch.core.analysis.validity import Validator, context_row, is_valid
 from headtorch.core.corpus.corpus import open_corpus
 from headtorch.core.corpus.encoding import batch_encoder
 from headtorch.core.corpus.tokens import TokenizedCorpus, tokenize
@@ -212,7 +214,13 @@ def test_what_follows_the_strongest_places_and_how_often_that_is_by_chance(case:
         assert found.next_share == pytest.approx(share) and share > 0
         assert found.base_rate == pytest.approx(every.count(row.token_id) / len(every))
         assert found.lift == pytest.approx(share / (every.count(row.token_id) / len(every)))
-        assert found.valid == (found.next_share >= 0.5 and found.lift >= 20)
+        hits, others = following.count(row.token_id), every.count(row.token_id)
+        cells = np.array([[hits, len(following) - hits], [others, len(every) - others]], np.float64)
+        table = Table2x2(cells + 0.5 * (cells.min() == 0))
+        low, high = table.oddsratio_confint()
+        odds = found.odds_ratio, found.odds_low, found.odds_high
+        assert odds == pytest.approx((table.oddsratio, low, high))
+        assert found.valid == (share >= 0.5 and table.oddsratio >= 20 and low >= 5)
 
 
 def test_auroc_of_the_activation_for_the_token_that_follows(case: Case, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -272,6 +280,17 @@ def test_a_token_that_never_occurs_has_no_auroc_and_no_lift(cases: dict[str, Cas
     absent = next(token for token in range(case.model.facts.d_vocab) if token not in every)
     found = measured(case, msgspec.structs.replace(studied(case)[0], token_id=absent))
     assert (found.next_share, found.base_rate, found.lift, found.auroc, found.valid) == (0, 0, 0, None, False)
+    assert (found.odds_ratio, found.odds_low, found.odds_high) == (None, None, None)
+
+
+def test_a_frequent_token_can_be_valid_and_a_few_hits_by_chance_cannot() -> None:
+    """Base rate 6 %: 48 of 60 are odds of 4 against 0.064. 3 of 5 of a rare token have a lower end that is too low."""
+    frequent = odds_ratio(48, 60, 60_000, 1_000_000)
+    assert frequent is not None and frequent[0] == pytest.approx(4 / (6 / 94)) and is_valid(0.8, frequent)
+    assert is_valid(1.0, odds_ratio(60, 60, 60_000, 1_000_000))
+    assert not is_valid(0.48, odds_ratio(29, 60, 100, 1_000_000))  # rare, but mostly something else follows
+    assert not is_valid(0.6, odds_ratio(3, 5, 60_000, 1_000_000))
+    assert not is_valid(0.5, odds_ratio(30, 60, 60_000, 1_000_000))  # an odds ratio of 15.7
 
 
 def planted_case(kind: str, folder: Path) -> tuple[Case, NextTokenNeuron]:

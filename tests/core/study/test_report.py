@@ -22,6 +22,7 @@ from headtorch.core.events import (
     HeadJudged,
     HeadScored,
     HeadUnanswered,
+    ValidityMeasured,
 )
 from headtorch.core.records import GroupMean, HeadId, Interval, Judgement, NeuronId
 from headtorch.core.settings import Settings
@@ -29,6 +30,7 @@ from headtorch.core.study import Study, StudyState, fold
 from headtorch.core.study.notes import NoteBook
 from headtorch.core.study.report import Report, build_report, from_json, to_csv, to_json, to_markdown, write_report
 from headtorch.core.study.report.escape import escaped
+from headtorch.core.study.report.html import to_html
 from headtorch.core.study.report.selected import in_full, in_rows
 from headtorch.core.study.rows import ScoreRow, score_rows
 from headtorch.core.text import visible
@@ -177,6 +179,15 @@ def test_a_neuron_shows_validity_prompts_with_the_firing_token_and_heads(report:
     assert "L2.H1 1.500 0.125 0.250 ± 0.500 50 %" in text
     assert "add up to the pre-activation to 3e-07 of Σ|parts|" in text
     assert "Heads never active: 1; always: 0; on 25-75 % of the explaining half: 2." in text
+
+
+def test_validity_is_told_by_odds_where_they_were_measured(asked: Settings, events: list[AnyEvent]) -> None:
+    """In both formats; a study of an earlier version, which has none, shows its lift."""
+    seen = next(event.validity for event in events if isinstance(event, ValidityMeasured))
+    odds = msgspec.structs.replace(seen, odds_ratio=1890.4, odds_low=116.0, odds_high=30_800.0)
+    report = build_report("t", asked, fold([*events, ValidityMeasured(validity=odds)]))
+    for text in (to_markdown(report), to_html(report)):
+        assert "(odds ratio 1,890 [116, 30,800])" in text.replace("\\", "") and "(lift" not in text
 
 
 def test_the_baseline_says_when_nothing_could_be_scored(report: Report) -> None:

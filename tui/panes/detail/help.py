@@ -41,9 +41,11 @@ inactive prompts. A head is active where its attribution stands out from random 
 suppressing head lowers the neuron.
 
 The neuron itself. P(next = t | fires): how often its token follows where it fires most. base rate: how often it \
-follows anywhere; lift is their ratio. AUROC: how well the activation tells where the token follows, 0.5 is chance. \
-logit attribution: what the neuron adds to its token's logit. Δ log p at 0: change of the token's log probability (in \
-nats) with the neuron set to 0.
+follows anywhere; odds ratio: the odds that it follows there over the odds anywhere, with a 95 % interval (lift: the \
+ratio of the shares). It predicts its token with P of at least 0.5 and an odds ratio of at least 20 whose interval \
+begins at 5 or above. AUROC: how well the activation tells where the token follows, 0.5 is chance. logit attribution: \
+what the neuron adds to its token's logit. Δ log p at 0: change of the token's log probability (in nats) with the \
+neuron set to 0.
 
 Evidence. The neuron's prompts, ● active and ○ inactive for the head, with their number, A(h), the activation \
 (fires), the split (claims are made from train and judged on held-out; lower: from a lower activation bin), and the \

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rich.text import Text
 
-from headtorch.core.records import GroupMean, HeadId, Interval, NeuronId, Score
+from headtorch.core.records import GroupMean, HeadId, Interval, NeuronId, Score, Validity
 from headtorch.core.text import visible
 from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.drawing import context_line, fact, interval_plot, title
@@ -109,6 +109,12 @@ def _group(name: str, group: GroupMean, palette: Palette) -> list[Text]:
     return [fact(name, value, palette).append(count, palette.style("quiet"))]
 
 
+def _odds(seen: Validity, palette: Palette) -> Text:
+    if seen.odds_ratio is None:  # the token never occurs, or the study is of an earlier version
+        return fact("lift", fixed(seen.lift, 1), palette)
+    return fact("odds ratio", f"{seen.odds_ratio:,.0f} [{seen.odds_low:,.0f}, {seen.odds_high:,.0f}]", palette)
+
+
 def validity(session: Session, neuron: NeuronId, width: int, palette: Palette) -> list[Text]:
     """Whether the neuron predicts its token."""
     seen = session.state.validity.get(neuron)
@@ -119,7 +125,7 @@ def validity(session: Session, neuron: NeuronId, width: int, palette: Palette) -
         fact(str(neuron), said, palette, style="text" if seen.valid else "warning"),
         fact("P(next = t | fires)", f"{fixed(seen.next_share)} (n {seen.n})", palette),
         fact("base rate", percent(seen.base_rate) if seen.base_rate >= 0.1 else small(seen.base_rate), palette),
-        fact("lift", fixed(seen.lift, 1), palette),
+        _odds(seen, palette),
         fact("AUROC", fixed(seen.auroc), palette),
         fact("logit attribution", signed(seen.logit_attribution), palette),
         fact("Δ log p at 0", signed(seen.ablation_log_p), palette),
