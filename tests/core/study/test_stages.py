@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headtorch.core.events import STAGES, StageFinished, StageStarted, StudyFinished, StudyOpened
 from headtorch.core.settings import Settings
-from headtorch.core.study.stages import has_claim_stages, stages_of
+from headtorch.core.study.stages import OF_EXAMPLES, has_claim_stages, stages_of
 from headtorch.core.study.state import StudyState, fold
 
 
@@ -17,7 +17,7 @@ def state_after(*stages: str, preset: str = "default", finished: bool = False) -
 def test_a_study_that_begins_now_tests_claims_from_its_first_moment() -> None:
     for state in (StudyState(), state_after(), state_after("discover", "scan")):
         assert has_claim_stages(state)
-        assert stages_of(state) == tuple(stage for stage in STAGES if stage not in ("contrast", "report"))
+        assert stages_of(state) == tuple(stage for stage in STAGES if stage not in (*OF_EXAMPLES, "report"))
 
 
 def test_the_papers_preset_labels_examples() -> None:
