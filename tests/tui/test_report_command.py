@@ -20,7 +20,7 @@ def test_the_usual_formats_go_into_the_folder_of_the_study(cli: Call, folder: Pa
 def test_chosen_formats_go_where_they_are_wanted(cli: Call, folder: Path, tmp_path: Path) -> None:
     paths = data(cli("report", folder, "--format", "figures,parquet", "--out", tmp_path / "paper", "--json"))
     names = {Path(path).relative_to(tmp_path / "paper").as_posix() for path in paths}
-    assert {"neurons.parquet", "figures/findings.svg", "figures/findings.pdf"} <= names
+    assert {"neurons.parquet", "figures/explained.svg", "figures/explained.pdf"} <= names
     assert not [name for name in names if name.endswith((".html", ".csv"))]
 
 
