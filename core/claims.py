@@ -231,6 +231,7 @@ class ControlClaim(Record, frozen=True, kw_only=True):
     p_e: float | None
     contrast: float | None  # None: not of a head
     p_contrast: float | None
+    about_context: bool | None = None  # Δ within groups of one last token is surely above 0; None: not of a head
 
 
 ClaimKey = tuple[NeuronId, HeadId | None, str]  # None: a context claim; the last is the explainer

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from itertools import zip_longest
 
 import msgspec
 import numpy as np
@@ -50,8 +51,7 @@ def claim_tests(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
             table = feature_table(evidence.texts_at(evidence.train))
             heads = study.state.claim_heads[neuron].heads if neuron in study.state.claim_heads else []
             rules = head_rules(study, neuron, study.settings.explainer_name)
-            foreign = _foreign_rule(study, found, neuron)
-            controls += head_controls(evidence, heads, rules, foreign, table)
+            controls += head_controls(evidence, heads, rules, _foreign_rules(study, neuron), table)
             yield ControlsTested(neuron=neuron, controls=controls)
 
 
@@ -126,11 +126,9 @@ def held_out_verdicts(study: Study, evidence: Evidence, explanation: Explanation
     return judged
 
 
-def _foreign_rule(study: Study, neurons: Sequence[NeuronId], neuron: NeuronId) -> Rule | None:
-    """The rule of a head of the next neuron that has one."""
-    place = neurons.index(neuron)
-    for other in [*neurons[place + 1 :], *neurons[:place]]:
-        rules = head_rules(study, other, study.settings.explainer_name)
-        if rules:
-            return next(iter(rules.values()))
-    return None
+def _foreign_rules(study: Study, neuron: NeuronId) -> list[Rule]:
+    """The rules of heads of neurons that promote other tokens than this one, neurons in turn."""
+    state, token = study.state, study.state.neurons[neuron].token_id
+    others = [other for other, row in state.neurons.items() if row.token_id != token]
+    by_neuron = [list(head_rules(study, other, study.settings.explainer_name).values()) for other in others]
+    return [rule for turn in zip_longest(*by_neuron) for rule in turn if rule is not None]

@@ -128,16 +128,19 @@ def head_controls(
     evidence: Evidence,
     heads: Sequence[ClaimHead],
     rules: Mapping[HeadId, Rule],
-    foreign: Rule | None,
+    foreign: Sequence[Rule],
     table: FeatureTable,
 ) -> list[ControlClaim]:
-    """For each explained head: the rule of the neuron's next head, a head of another neuron, and of shuffled labels."""
+    """For each explained head: the rule of the neuron's next head, one of `foreign`, and one of shuffled labels.
+
+    foreign: rules of heads of neurons that promote other tokens
+    """
     explained = [head for head in heads if head.head in rules]
     controls = []
     for i, head in enumerate(explained):
         candidates: dict[ControlKind, Rule | None] = {
             "same_neuron": rules[explained[(i + 1) % len(explained)].head] if len(explained) > 1 else None,
-            "other_neuron": foreign,
+            "other_neuron": foreign[i % len(foreign)] if foreign else None,
             "shuffled": _shuffled_rule(evidence, head.head, table),
         }
         controls += [_control(evidence, head, kind, rule) for kind, rule in candidates.items() if rule is not None]
@@ -157,6 +160,14 @@ def _control(evidence: Evidence, head: ClaimHead, kind: ControlKind, rule: Rule)
     holds: NDArray[np.bool_] = evidence.holds(rule, evidence.held_out)
     e, interval, p_e = clustered_accuracy(holds.tolist(), there.active.tolist(), clusters, seed=evidence.seed)
     contrast, p = ratio_contrast(there.effect, there.activation, holds, clusters, seed=evidence.seed)
+    within, _ = ratio_contrast_within(
+        there.effect,
+        there.activation,
+        holds,
+        evidence.last_tokens(evidence.held_out),
+        clusters,
+        seed=evidence.seed,
+    )
     return ControlClaim(
         kind=kind,
         neuron=evidence.neuron,
@@ -166,4 +177,5 @@ def _control(evidence: Evidence, head: ClaimHead, kind: ControlKind, rule: Rule)
         p_e=p_e,
         contrast=contrast.value if contrast else None,
         p_contrast=p,
+        about_context=within is not None and within.is_above_zero and not is_about_last_token(rule),
     )

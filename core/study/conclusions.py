@@ -106,8 +106,8 @@ def in_order(rows: Sequence[ClaimRow]) -> list[ClaimRow]:
 def control_counts(state: StudyState) -> Controls:
     """How many controls of the next-token neurons pass as the study's own claims do.
 
-    A control passes with its lower bound of E above chance, a contrast above 0, and p values at or below the largest
-    that passed in the family of the real claims.
+    A control passes with its lower bound of E above chance, a contrast above 0, also among places of one last token,
+    and p values at or below the largest that passed in the family of the real claims.
     """
     explainer = state.settings.explainer_name if state.settings is not None else "rules"
     real = families(state, explainer, random=False)
@@ -136,7 +136,7 @@ def _passes(control: ControlClaim, real: Families) -> bool:
         return False
     if control.head is None:
         return _is_within(control.p_e, real.context_e)
-    above_zero = control.contrast is not None and control.contrast > 0
+    above_zero = control.contrast is not None and control.contrast > 0 and control.about_context is not False
     return above_zero and _is_within(control.p_e, real.head_e) and _is_within(control.p_contrast, real.contrast)
 
 
