@@ -29,13 +29,13 @@ class EditRun(Record, frozen=True, kw_only=True):
 
 
 def edit_runs(tokens: Sequence[str], edits: Sequence[EditedToken], kind: Kind, most: int = SHOWN) -> list[EditRun]:
-    """The end of a text with its edits, visible; "… " where its beginning is left out.
+    """The end of a text with its edits, visible; "…" where its beginning is left out.
 
     An inserted token stands in front of the one at its index, so that `before` is empty.
     """
     edited = {edit.index: edit.token for edit in edits}
     start = max(0, min([len(tokens) - most, *(index - AROUND for index in edited)]))
-    runs, plain = [], "… " if start else ""
+    runs, plain = [], "…" if start else ""
     for index in range(start, len(tokens)):
         token = visible(tokens[index])
         if index in edited:

@@ -106,7 +106,7 @@ def _rows(axes: Axes, labels: list[str]) -> None:
 def _findings(report: Report) -> Figure:
     """What each finding's heads account for: the share taken by five heads, or the effect contrast, with intervals."""
     shown = report.findings[:FINDINGS]
-    figure, axes = _new(0.75 + 0.17 * len(shown))
+    figure, axes = _new(0.87 + 0.17 * len(shown))
     for y, row in enumerate(shown):
         share, low, high = _share(row)
         if low is not None and high is not None:
@@ -115,7 +115,9 @@ def _findings(report: Report) -> Figure:
             axes.plot([100 * share], [y], "o" if isinstance(row, HeadClaimRow) else "D", color=LIT, markersize=3.6)
     axes.axvline(0, color=QUIET, linewidth=0.7, dashes=(2, 2))
     _rows(axes, [subject(row) for row in shown])
-    axes.set_xlabel("% of the activation, 95 % interval\ndiamond: five heads, matched pairs; dot: contrast of one")
+    axes.set_xlabel(
+        "% of the activation, 95 % interval\ndiamond: five heads in matched pairs\ndot: contrast of one head"
+    )
     return figure
 
 

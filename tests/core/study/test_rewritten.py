@@ -27,8 +27,8 @@ def test_a_line_shows_what_stands_where_what_stood(kind: str, edits: list[Edited
 def test_the_beginning_is_left_out_but_never_an_edit() -> None:
     long = [f" w{i}" for i in range(100)]
     near, far = (edit_runs(long, [EditedToken(index, " x")], "replace", most=10) for index in (95, 20))
-    assert near[0] == EditRun(before="…  w90 w91 w92 w93 w94", after="…  w90 w91 w92 w93 w94")
-    assert far[0].before == "…  w16 w17 w18 w19" and far[1].is_edit
+    assert near[0] == EditRun(before="… w90 w91 w92 w93 w94", after="… w90 w91 w92 w93 w94")
+    assert far[0].before == "… w16 w17 w18 w19" and far[1].is_edit
 
 
 def test_a_shortened_text_keeps_its_edits_where_they_are() -> None:

@@ -62,7 +62,7 @@ def test_the_markdown_begins_with_the_verdict_and_the_findings(report: Report) -
 def test_a_finding_shows_its_heads_the_check_of_all_heads_and_rewritten_texts(report: Report) -> None:
     finding = to_markdown(report).split("### L18.N98 →")[1].split("\n### ")[0]
     assert "five heads take 44 % [39, 49] and restore 18 % [14, 22]" in finding
-    assert "Check: all 171 heads take 100.0 % and restore 100.0 %." in finding
+    assert "Check: all 171 heads take 100.0 % and restore 100.0 % (" in finding
     assert "| L1.H2 | 17 % [13, 21] |" in finding
     assert "people and in ‹the → any› end: 2.50 → 0.50" in finding and "placebo: " in finding
     assert "on 16 held-out pairs from 16 documents; context share 61 %" in finding
