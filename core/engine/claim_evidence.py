@@ -11,9 +11,9 @@ from headtorch.core.analysis.likely_tokens import LikelyTokens
 from headtorch.core.engine.claim_rows import ClaimRows
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.explain.ceiling import TextKernel
-from headtorch.core.explain.features import MAX_TOKENS
 from headtorch.core.explain.rule import Rule
 from headtorch.core.records import HeadId, NeuronId
+from headtorch.core.study.claim_places import SHOWN
 from headtorch.core.study.study import Study
 
 Ints = Int[np.ndarray, " place"]
@@ -34,8 +34,8 @@ class Evidence:
 
     @cached_property
     def texts(self) -> list[tuple[str, ...]]:
-        """Of every place the document's last tokens up to it, as rules read them."""
-        return [self.places.text(place, MAX_TOKENS) for place in range(len(self.places))]
+        """Of every place the document's last tokens up to it: what rules read, judges see and prompts show."""
+        return [self.places.text(place, SHOWN) for place in range(len(self.places))]
 
     def texts_at(self, places: Ints) -> list[tuple[str, ...]]:
         """The texts of these places."""

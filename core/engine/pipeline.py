@@ -76,8 +76,8 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
 
 
 def report_study(study: Study, out: Path | None = None, watch: Watch = SILENT) -> Iterator[AnyEvent]:
-    """Write the report of what the study knows."""
-    paths = write_report(study, out, watch=watch)
+    """Write the report of what the study knows, but for the large table of claim places (`headtorch report` has it)."""
+    paths = write_report(study, out, watch=watch, with_places=False)
     yield from _logged(study, iter([ReportWritten(paths=[str(path) for path in paths])]))
 
 

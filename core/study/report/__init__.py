@@ -47,6 +47,8 @@ def write_report(
     formats: Sequence[Format] = USUAL,
     neurons: Collection[NeuronId] | None = None,
     watch: Watch = SILENT,
+    *,
+    with_places: bool = True,
 ) -> list[Path]:
     """Write the report's files into `folder`, by default the study's own "report", and return their paths.
 
@@ -55,9 +57,10 @@ def write_report(
     Interrupted where the watch does.
 
     neurons: the report is about these alone; see `headtorch.core.study.subset`
+    with_places: the table of claim places too, which is tens of megabytes
     """
     place = folder or study.folder / "report"
-    files = contents(report_of(study, neurons), only(study.state, neurons), formats, watch)
+    files = contents(report_of(study, neurons), only(study.state, neurons), formats, watch, with_places=with_places)
     if not files:
         raise InputError("There is nothing to write yet: the study has no findings, scores or heads to draw.")
     for name, data in files.items():

@@ -39,6 +39,7 @@ from headtorch.core.watch import SILENT, Watch
 
 Format = Literal["html", "md", "json", "csv", "parquet", "figures"]
 FORMATS: tuple[Format, ...] = get_args(Format)
+CLAIM_PLACES = "claim_places"
 USUAL: tuple[Format, ...] = ("html", "md", "json", "csv")
 Rows = Callable[[], Iterable[Record]]
 Table = tuple[str, type[Record], Rows]  # name, kind of its rows, rows
@@ -55,13 +56,21 @@ def parse_formats(text: str) -> list[Format]:
     return chosen
 
 
-def contents(report: Report, state: StudyState, formats: Collection[Format], watch: Watch = SILENT) -> dict[str, bytes]:
+def contents(
+    report: Report,
+    state: StudyState,
+    formats: Collection[Format],
+    watch: Watch = SILENT,
+    *,
+    with_places: bool = True,
+) -> dict[str, bytes]:
     """The files of these formats, by their path inside the report's folder. Raises InputError without matplotlib.
 
+    with_places: the table of claim places too, which is tens of megabytes
     All tell of the state as it is now, though the watch may let it grow while they are written.
     """
     has_tables = bool({"csv", "parquet"} & set(formats))
-    tables = [*_tables(report, state)] if has_tables else []
+    tables = [one for one in _tables(report, state) if with_places or one[0] != CLAIM_PLACES] if has_tables else []
     found: dict[str, bytes] = {}
     for at, name in enumerate(formats):
         watch.checkpoint()
@@ -107,7 +116,7 @@ def _claim_tables(report: Report, state: StudyState) -> Iterator[Table]:
     yield "matched_heads", MatchedHeadTableRow, _all(matched_head_rows(claims))
     yield "head_claims", HeadClaimRow, _all([row for row in claims if isinstance(row, HeadClaimRow)])
     yield "context_share", ContextShareRow, _all(context_share_rows(state))
-    yield "claim_places", ClaimPlaceRow, PlaceTables.of(state).rows
+    yield CLAIM_PLACES, ClaimPlaceRow, PlaceTables.of(state).rows
 
 
 def _all(rows: Iterable[Record]) -> Rows:
