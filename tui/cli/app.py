@@ -27,6 +27,7 @@ from headtorch.tui.cli.run import run
 from headtorch.tui.cli.score import score
 from headtorch.tui.cli.spectrum import spectrum
 from headtorch.tui.cli.studies import studies
+from headtorch.tui.cli.tokens import tokens
 from headtorch.tui.cli.tour import tour
 from headtorch.tui.opening import open_workbench
 
@@ -66,6 +67,7 @@ for command, summary in (
     (tour, "Look around in a recorded study."),
     (run, "Study tokens from neurons to a scored report."),
     (neurons, "Find the neurons that promote a token."),
+    (tokens, "List tokens whose neurons heads drive."),
     (scan, "Build or resume the activation index."),
     (prompts, "Show the prompts that fire a neuron most."),
     (attribute, "Split a pre-activation over heads and more."),
