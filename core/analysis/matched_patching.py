@@ -41,11 +41,15 @@ Ints = Int[np.ndarray, " pair"]
 
 @dataclass(frozen=True)
 class Pairs:
-    """Matched pairs of one neuron: rows and row indices of the firing places and of those where it is off."""
+    """Matched pairs of one neuron: rows and row indices of the firing places and of those where it is off.
+
+    sign: −1 for a gated neuron that fires negatively; activations are counted times it
+    """
 
     neuron: NeuronId
     on: Queries
     off: Queries
+    sign: int = 1
 
     def __len__(self) -> int:
         return len(self.on)
@@ -53,7 +57,7 @@ class Pairs:
 
 @dataclass(frozen=True)
 class Exchanged:
-    """What exchanging heads does, pair by pair, in units of the activation."""
+    """What exchanging heads does, pair by pair, in units of s·a."""
 
     difference: Float[np.ndarray, " pair"]  # a_on − a_off
     taken: Float[np.ndarray, "edit pair"]  # a_on − a_on[z ← off]
@@ -67,7 +71,7 @@ def ranked_heads(
     estimates = _by_neuron(pairs, lambda queries: _estimated(model, rows, pairs, queries, watch))
     ranked = []
     for one, estimate in zip(pairs, estimates, strict=True):
-        total = estimate.sum(0)  # layer head
+        total = one.sign * estimate.sum(0)  # layer head
         eligible = np.argwhere(model.eligible_heads(one.neuron.layer))
         order = np.argsort(-total[eligible[:, 0], eligible[:, 1]], kind="stable")
         ranked.append([HeadId(*map(int, eligible[i])) for i in order])
@@ -142,7 +146,7 @@ def exchange(
         a_on, a_off = seen.activation[start : start + n], seen.activation[start + n : start + 2 * n]
         taken = a_on - next(after)
         restored = next(after) - a_off if both else np.zeros_like(taken)
-        exchanged.append(Exchanged(a_on - a_off, taken, restored))
+        exchanged.append(Exchanged(one.sign * (a_on - a_off), one.sign * taken, one.sign * restored))
     return exchanged
 
 
@@ -167,4 +171,4 @@ def heads_for_most(done: Exchanged, counts: Sequence[int]) -> int | None:
 def limited(pairs: Pairs, most: int) -> Pairs:
     """At most `most` of the pairs, evenly over them."""
     chosen = np.unique(np.linspace(0, len(pairs) - 1, min(most, len(pairs))).round().astype(np.int64))
-    return Pairs(pairs.neuron, pairs.on.take(chosen), pairs.off.take(chosen))
+    return Pairs(pairs.neuron, pairs.on.take(chosen), pairs.off.take(chosen), pairs.sign)

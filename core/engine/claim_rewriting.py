@@ -55,7 +55,7 @@ def rewriting_of(evidence: Evidence, rule: Rule, head: HeadId | None, *, limit: 
     def change(x: Array | None, y: Array | None) -> Estimate | None:
         if x is None or y is None or x.sum() == 0:
             return None
-        return relative_change(x, y, clusters, seed=evidence.seed)
+        return relative_change(evidence.sign * x, evidence.sign * y, clusters, seed=evidence.seed)
 
     difference = None
     if before.activation.sum() != 0:

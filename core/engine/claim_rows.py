@@ -21,6 +21,7 @@ class ClaimRows:
 
     def __init__(self, study: Study, neurons: Sequence[NeuronId]) -> None:
         state = study.state
+        self._signs = {n: state.firing[n].firing.sign for n in neurons}
         self.places = {n: ClaimPlaces.of(study.load_arrays(state.firing[n].artefact)) for n in neurons}
         self._number: dict[NeuronId, Ints] = {}  # of each place, in `rows`
         numbers: dict[tuple[int, int], int] = {}
@@ -58,4 +59,4 @@ class ClaimRows:
     def matched(self, neuron: NeuronId, *, held_out: bool) -> Pairs:
         """The same as queries."""
         on, off = self.pairs(neuron, held_out=held_out)
-        return Pairs(neuron, self.queries(neuron, on), self.queries(neuron, off))
+        return Pairs(neuron, self.queries(neuron, on), self.queries(neuron, off), self._signs[neuron])

@@ -30,7 +30,7 @@ Holds = Bool[np.ndarray, " place"]
 
 @dataclass(frozen=True)
 class HeldOut:
-    """One head on the neuron's held-out firing places; effects are positive in the claimed direction."""
+    """One head on the neuron's held-out firing places, times the neuron's sign; positive in the claimed direction."""
 
     effect: Array
     activation: Array
@@ -43,8 +43,8 @@ class HeldOut:
         mine = evidence.places.held_out[firing]
         direction = -1.0 if head.suppressing else 1.0
         return cls(
-            effect=direction * evidence.effect(head.head)[mine],
-            activation=evidence.activation[evidence.held_out],
+            effect=direction * evidence.sign * evidence.effect(head.head)[mine],
+            activation=evidence.sign * evidence.activation[evidence.held_out],
             active=evidence.active(head.head)[mine],
         )
 
