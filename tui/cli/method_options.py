@@ -17,8 +17,20 @@ if TYPE_CHECKING:
 class MethodOptions:
     """Settings of the method, under their own names; the defaults are those of `Settings`."""
 
-    explain_n: Annotated[int, typer.Option(min=1, help="Prompts to explain a head from.")] = 20
-    score_n: Annotated[int, typer.Option(min=1, help="Held-out prompts to score on, of each class at most.")] = 40
+    survey_tokens: Annotated[
+        int, typer.Option(min=1000, help="Tokens of the corpus, sampled by window, that firing places are drawn from.")
+    ] = 120_000
+    train_places: Annotated[int, typer.Option(min=40, help="Firing places of a neuron to learn claims on.")] = 320
+    held_out_places: Annotated[int, typer.Option(min=40, help="Firing places, and matched pairs, to test them on.")] = (
+        300
+    )
+    claim_heads: Annotated[int, typer.Option(min=1, help="Heads of a neuron to make claims about, by effect.")] = 5
+    explain_n: Annotated[
+        int, typer.Option(min=1, help="Examples to explain a head from (paper preset, language models).")
+    ] = 20
+    score_n: Annotated[
+        int, typer.Option(min=1, help="Held-out examples to score on, of each class (paper preset, language models).")
+    ] = 40
     per_layer: Annotated[
         int | None, typer.Option(min=1, help="Next-token neurons of each layer at most, before --neurons.")
     ] = None
