@@ -104,6 +104,7 @@ class Ablation(Record, frozen=True, kw_only=True):
     together: list[HeadId] = msgspec.field(default_factory=list)  # heads replaced with it
     donors: int = 1  # replacements that each change is a mean over
     p: float | None = None  # of "the label does not matter for Δ log p", labels permuted, clusters of documents as one
+    q: float | None = None  # adjusted over the heads of the study ablated alone and alike; None: not read from a study
     norm: float | None = None  # mean ‖o_h‖ at p
     controls: list[ControlHead] = msgspec.field(default_factory=list)
     controlled_p: float | None = None  # the same p for Δ log p less the mean of the controls'
@@ -116,9 +117,11 @@ class Ablation(Record, frozen=True, kw_only=True):
 
 
 class PooledAblation(Record, frozen=True, kw_only=True):
-    """Ablations of pairs of a neuron and a head, each pair one number: its mean Δp(t), after minus before.
+    """Ablations of pairs of a neuron and a head, pooled over a study.
 
-    A pair without prompts of a class has no number in it. The test is the paper's, over pairs.
+    The study's result is `difference` with its `p`: labels permuted over clusters of documents, those of all heads of a
+    neuron together. Beside it each pair as one number, its mean Δp(t), after minus before, in each class of prompts
+    that it has, and the paper's test over these.
     """
 
     replacement: Replacement
@@ -128,6 +131,10 @@ class PooledAblation(Record, frozen=True, kw_only=True):
     inactive: list[float]
     ks: float | None  # two-sample Kolmogorov-Smirnov statistic, active against inactive; None: a class is empty
     ks_p: float | None
+    neurons: int | None = None  # of the pairs that are in the permutation test; None: it was not made
+    tested_pairs: int | None = None  # those with prompts of both labels
+    difference: float | None = None  # mean Δ log p(t) where the head is active − elsewhere
+    p: float | None = None  # two-sided, of "the label does not matter"
 
 
 class EffectMap(Record, frozen=True):

@@ -269,7 +269,7 @@ class HeadAblated(DurableEvent, frozen=True, kw_only=True):
 
 
 class AblationsPooled(DurableEvent, frozen=True, kw_only=True):
-    """The ablations of the paper's preset as one result. Replaces what was said before."""
+    """The ablations of a study as one result. Replaces what was said before."""
 
     pooled: PooledAblation
 

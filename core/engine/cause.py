@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 
 from headtorch.core.analysis.lookup import check_feeds
-from headtorch.core.engine.ablating import ABLATED_PROMPTS
+from headtorch.core.engine.ablating import ablated_prompts
 from headtorch.core.engine.drilldown import known_head, known_neuron, labels
 from headtorch.core.engine.head_ablation import More, Prompts, ablate_on_prompts, check_ablation
 from headtorch.core.engine.measuring import measured
@@ -29,7 +29,7 @@ def ablate_head(session: Session, request: AblateHead) -> Iterator[AnyEvent]:
     prompts, active = labels(session, neuron, head)
     activity = session.study.state.activity_of(neuron, head)
     places = "prompts" if activity is None else activity.places
-    chosen = [i for label in (True, False) for i in np.flatnonzero(np.asarray(active) == label)[:ABLATED_PROMPTS]]
+    chosen = ablated_prompts(active, prompts, firing=places == "firing")
     ablation = ablate_on_prompts(
         workspace,
         Prompts(

@@ -127,6 +127,9 @@ class AblationRow(Record, frozen=True, kw_only=True):
     delta_logit_inactive: float | None
     delta_activation_inactive: float | None
     ks: float | None
+    p: float | None  # of "the label does not matter", labels permuted over clusters of documents
+    q: float | None  # adjusted over the heads ablated alike
+    controlled_p: float | None  # the same p for the change beyond that of control heads
     ks_p: float | None
     lower: int  # of the prompts, those from lower activation bins
 
@@ -292,11 +295,14 @@ def ablation_rows(state: StudyState) -> list[AblationRow]:
             n_inactive=done.inactive.n,
             ks=done.ks,
             ks_p=done.ks_p,
+            p=done.p,
+            q=done.q,
+            controlled_p=done.controlled_p,
             lower=done.lower,
             **_deltas(done.active, "active"),
             **_deltas(done.inactive, "inactive"),
         )
-        for done in state.ablations.values()
+        for done in state.adjusted_ablations()
     ]
 
 

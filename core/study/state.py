@@ -106,7 +106,7 @@ class StudyState:
     unanswered: dict[ExplainedHead, HeadUnanswered] = field(default_factory=dict)  # until it is answered
     adjustments: dict[str, ScoresAdjusted] = field(default_factory=dict)  # by explainer
     ablations: dict[AblatedHead, Ablation] = field(default_factory=dict)
-    pooled_ablation: PooledAblation | None = None  # of the paper's preset
+    pooled_ablation: PooledAblation | None = None
     effects: dict[NeuronId, EffectsMeasured] = field(default_factory=dict)
     agreement: AgreementMeasured | None = None  # over all next-token neurons
     cooperation: dict[NeuronId, Cooperation] = field(default_factory=dict)
@@ -336,8 +336,14 @@ class StudyState:
         return [score for score in self.scores.values() if score.neuron == neuron]
 
     def ablations_of(self, neuron: NeuronId, head: HeadId | None = None) -> list[Ablation]:
-        """Of one head, or of all that were ablated."""
-        return [done for done in self.ablations.values() if done.neuron == neuron and head in (None, done.head)]
+        """Of one head, or of all that were ablated, with their q."""
+        return [done for done in self.adjusted_ablations() if done.neuron == neuron and head in (None, done.head)]
+
+    def adjusted_ablations(self) -> list[Ablation]:
+        """All ablations, in the order made, with q: see `ablation_tests`."""
+        from headtorch.core.study.ablation_tests import with_adjusted_p
+
+        return with_adjusted_p(list(self.ablations.values()), self.neurons)
 
 
 def _sum(first: CallsMade, second: CallsMade) -> CallsMade:

@@ -137,7 +137,7 @@ def test_its_explanation_is_right_on_every_unseen_prompt(finished: StudyState) -
 
 
 def test_without_the_head_the_prediction_is_gone_where_it_was_active(finished: StudyState) -> None:
-    ablation = finished.ablations[NEURON, HEAD, "mean", "last", ()]
+    ablation = finished.ablations[NEURON, HEAD, "resample", "last", ()]
     assert ablation.active.n >= 10 and ablation.inactive.n >= 10
     assert ablation.active.delta_log_p is not None and ablation.active.delta_log_p < -3
     assert ablation.inactive.delta_log_p is not None and abs(ablation.inactive.delta_log_p) < 0.1

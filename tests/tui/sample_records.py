@@ -235,6 +235,7 @@ def sample_ablation(neuron: NeuronId, head: HeadId) -> Ablation:
             n=8, delta_log_p=-1.31, delta_p=-0.3, delta_logit=-1.2, delta_activation=-2.9, delta_rank=4.5
         ),
         inactive=AblationGroup(n=4, delta_log_p=-0.02, delta_p=0.0, delta_logit=0.01, delta_activation=-0.1),
+        p=0.0021,
         ks=0.8,
         ks_p=2e-6,
     )

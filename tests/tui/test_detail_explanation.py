@@ -28,7 +28,7 @@ def test_the_explanation_shows_the_claim_its_score_and_what_to_compare_it_with(s
     assert "right 7/8 active 3/4 inactive precision on random text 0.20" in text
     assert "near-copies dropped 2 unusable answers 1" in text
     assert "active on 8 of 12 mean A(h) +3.10 active +0.05 inactive" in text
-    assert "ablated: Δ log p −1.31 active −0.02 inactive KS p 2e-6" in text
+    assert "ablated: Δ log p −1.31 active −0.02 inactive q 0.0021" in text
     assert "next-token neurons: mean E 0.72 [0.64, 0.80] 6 heads, 3 neurons" in text
     assert "random neurons 0.57 [0.50, 0.63] 4 heads, 2 neurons difference +0.15 [0.04, 0.26]" in text
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from headtorch.core.replacement_kinds import REPLACEMENTS
+from headtorch.core.replacement_kinds import REPLACEMENT_HELP, REPLACEMENTS, Replacement
 from headtorch.tui.cli import options
 from headtorch.tui.cli.index_options import IndexOptions, spread
 
@@ -27,7 +27,9 @@ def ablate(
     neuron: options.Neuron,
     prompt: options.Prompt = None,
     token: options.Target = None,
-    replacement: options.Replacement = "mean",
+    replacement: Annotated[
+        Replacement | None, typer.Option(help=f"{REPLACEMENT_HELP}. By default resample, at all positions mean.")
+    ] = None,
     position: options.Position = "last",
     mediation: Annotated[
         bool, typer.Option("--mediation", help="Also say how much goes through the neuron, and how much around it.")
@@ -58,15 +60,16 @@ def ablate(
     from headtorch.tui.cli.workspaces import text_row
 
     first, *together = (HeadId.parse(one) for one in head)
+    kind: Replacement = replacement or ("resample" if position == "last" else "mean")
     more = More(tuple(together), mediation=mediation, self_repair=self_repair, neuron_ablation=neuron_ablation)
     with progress_bars() as watch:
         workspace, address = index.workspace(neuron, watch, top)
         token_id = workspace.target_token(address, token)
         if prompt is not None:
             row = text_row(workspace, prompt)
-            found = ablate_on_text(workspace, row, address, first, token_id, replacement, position, more)
+            found = ablate_on_text(workspace, row, address, first, token_id, kind, position, more)
         else:
-            found = ablate_on_corpus(workspace, address, first, token_id, top, replacement, position, more)
+            found = ablate_on_corpus(workspace, address, first, token_id, top, kind, position, more)
     if json:
         print_json(found)
     else:

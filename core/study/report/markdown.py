@@ -16,7 +16,7 @@ from headtorch.core.study.report.models import explainers_compared, language_mod
 from headtorch.core.study.report.neurons import neuron_section
 from headtorch.core.study.report.people import people
 from headtorch.core.study.report.phrases import ABOUT_SOME, delta_log_p, number, percent, small, table, with_interval
-from headtorch.core.study.report.pooled import pooled_section
+from headtorch.core.study.report.pooled import ks_appendix, pooled_section
 from headtorch.core.study.report.provenance import provenance
 from headtorch.core.study.rows import NeuronRow
 
@@ -44,6 +44,7 @@ def to_markdown(report: Report) -> str:
         *(line for part in report.neurons for line in neuron_section(part, report)),
         *_method(report),
         *provenance(report),
+        *ks_appendix(report),
     ]
     return "\n\n".join(lines) + "\n"
 

@@ -41,8 +41,8 @@ def delta_log_p(ablation: Ablation) -> str:
     def side(name: str, group: AblationGroup) -> str:
         return f"{name} {number(group.delta_log_p)} (n = {group.n})"
 
-    ks = f", KS p {small(ablation.ks_p)}" if ablation.ks_p is not None else ""
-    return f"{side('active', ablation.active)}, {side('inactive', ablation.inactive)}{ks}"
+    q = f", q {small(ablation.q)}" if ablation.q is not None else ""
+    return f"{side('active', ablation.active)}, {side('inactive', ablation.inactive)}{q}"
 
 
 def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

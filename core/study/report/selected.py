@@ -15,7 +15,7 @@ ROWS = 2000  # of other heads, over all neurons
 
 
 def in_full(part: NeuronPart, report: Report) -> list[HeadPart]:
-    """The strongest explained heads, and each that is in a finding, scored best, has a note or a bookmark."""
+    """The strongest explained heads, and each that is in a finding or has a note, a bookmark or a high bound of E."""
     neuron = str(part.found.neuron)
     marked = {str(one.score.head) for one in report.explained if one.found.neuron == part.found.neuron}
     marked |= {row.head for row in report.findings if isinstance(row, HeadClaimRow) and row.neuron == neuron}

@@ -123,7 +123,7 @@ def test_the_head_is_explained_scored_and_ablated_with_honest_counts(finished: S
     assert 0 < below.count(True) < 10 < below.count(False) and score.dropped == 0
     assert (score.n_active, score.n_inactive, score.lower) == (20, below.count(False), len(below))
     assert score.e == 1 and score.q is not None and score.q < 0.01
-    ablation = finished.ablations[NEURON, HEAD, "mean", "last", ()]
+    ablation = finished.ablations[NEURON, HEAD, "resample", "last", ()]
     assert (ablation.active.n, ablation.inactive.n, ablation.lower) == (20, 20, 20)
     assert ablation.active.delta_log_p is not None and ablation.active.delta_log_p < -3
     assert ablation.inactive.delta_log_p is not None and abs(ablation.inactive.delta_log_p) < 0.5  # weak firing moves

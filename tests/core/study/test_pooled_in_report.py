@@ -1,11 +1,11 @@
-"""What the report says of the paper's pooled ablation, and of prompts that were dropped for their length."""
+"""What the report says of ablations pooled over a study, and of prompts that were dropped for their length."""
 
 from __future__ import annotations
 
 import msgspec
 
 from headtorch.core.causes import PooledAblation
-from headtorch.core.events import AblationsPooled, AnyEvent, PromptsFound
+from headtorch.core.events import AblationsPooled, AnyEvent, HeadAblated, PromptsFound
 from headtorch.core.records import NeuronId
 from headtorch.core.settings import Settings
 from headtorch.core.study import fold
@@ -42,9 +42,24 @@ def test_a_class_without_pairs_leaves_no_test(asked: Settings, events: list[AnyE
     assert "no pair where it is not. One class has no pairs, so there is no test." in text
 
 
-def test_a_study_of_the_default_preset_has_no_such_section(asked: Settings, events: list[AnyEvent]) -> None:
+def test_a_study_without_pooled_ablations_has_no_such_section(asked: Settings, events: list[AnyEvent]) -> None:
     report = build_report("study", asked, fold(events))
     assert "pooled over pairs" not in to_markdown(report) and "pooled over pairs" not in to_html(report)
+
+
+def test_the_result_is_the_permutation_test_and_kolmogorov_smirnov_stands_in_the_appendix(
+    asked: Settings, events: list[AnyEvent]
+) -> None:
+    pooled = msgspec.structs.replace(POOLED, neurons=2, tested_pairs=3, difference=-0.25, p=0.0021)
+    ablated = next(event.ablation for event in events if isinstance(event, HeadAblated))
+    tested = msgspec.structs.replace(ablated, p=0.004, ks=0.5, ks_p=0.03)
+    report = build_report("study", asked, fold([*events, HeadAblated(ablation=tested), AblationsPooled(pooled=pooled)]))
+    for text in (to_markdown(report), to_html(report)):
+        body, appendix = text.split("Appendix: Kolmogorov-Smirnov tests", 1)
+        assert "changes by -0.250 more than elsewhere: p = 0.0021 over 3 pairs of 2 neurons" in body
+        assert "Kolmogorov" not in body and "Kolmogorov-Smirnov over pairs: 1.000, p = 0.2." in appendix
+        assert "0.03" in appendix
+    assert "Kolmogorov" not in to_markdown(build_report("study", asked, fold([*events, HeadAblated(ablation=ablated)])))
 
 
 def test_long_prompts_that_were_dropped_are_counted(asked: Settings, events: list[AnyEvent]) -> None:

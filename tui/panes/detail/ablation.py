@@ -13,7 +13,7 @@ from headtorch.tui.palette import Palette
 from headtorch.tui.panes.detail.ablation_more import more
 from headtorch.tui.panes.detail.drawing import ACTIVE, INACTIVE, fact, signed_bar, title
 from headtorch.tui.panes.detail.unexplained import failure, is_working, nothing_yet
-from headtorch.tui.panes.figures import MISSING, fixed, signed, small
+from headtorch.tui.panes.figures import fixed, signed, small
 from headtorch.tui.panes.flow import flow, paragraph
 
 if TYPE_CHECKING:
@@ -99,5 +99,5 @@ def in_one_line(done: Ablation, palette: Palette) -> list[Text]:
             " active", palette.style("quiet")
         ),
         fact("", signed(done.inactive.delta_log_p), palette).append(" inactive", palette.style("quiet")),
-        *([fact("KS p", small(done.ks_p), palette)] if small(done.ks_p) != MISSING else []),
+        *([fact("q", small(done.q), palette)] if done.q is not None else []),
     ]

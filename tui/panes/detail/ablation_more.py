@@ -70,6 +70,8 @@ def _tests(done: Ablation, width: int, palette: Palette) -> list[Text]:
     if done.p is None and not done.controls:
         return []
     pieces = [fact("labels permuted: p", small(done.p), palette)]
+    if done.q is not None:
+        pieces.append(fact("q", small(done.q), palette))
     if done.controls:
         pieces.append(fact("beyond control heads: p", small(done.controlled_p), palette))
     lines = flow(pieces, width)

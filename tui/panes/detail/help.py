@@ -58,10 +58,10 @@ Ablation. The change, after minus before, when the head's output is replaced: lo
 activation, and rank of the neuron's token (more is worse). Bars go left for minus and right for plus, each row on \
 its own scale. KS: largest distance between the distributions of Δ log p on active and inactive prompts, 0 to 1, with \
 its p. Below, each prompt's Δ log p as a small histogram, ● active above ○ inactive. labels permuted: p of "it does \
-not matter whether the head is active". Control heads have outputs of the same size; beyond control heads: the same p \
-for what this head does more than they. Δ log p in all = through the neuron (only the neuron changed) + around it \
-(the neuron held) + interaction. With all that follows frozen, nothing later can make up for the head; what it makes \
-up for is self-repair: the gap is |Δ frozen| − |Δ in all|.
+not matter whether the head is active"; q: adjusted over the heads ablated alike in the study. Control heads have \
+outputs of the same size; beyond control heads: the same p for what this head does more than they. Δ log p in all = \
+through the neuron (only the neuron changed) + around it (the neuron held) + interaction. With all that follows \
+frozen, nothing later can make up for the head; what it makes up for is self-repair: the gap is |Δ frozen| − |Δ in all|.
 
 Cause. Exact effects: what the neuron loses when the head's output is replaced by the same head's on other texts and \
 all behind it is computed again. The table says how well cheaper numbers tell them: ρ, Spearman over the heads of a \

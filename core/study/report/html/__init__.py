@@ -13,7 +13,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup, escape
 
 from headtorch.core.settings import Settings, changed_settings
-from headtorch.core.study.report import phrases
+from headtorch.core.study.report import phrases, pooled
 from headtorch.core.study.report.contents import Report, other_notes
 from headtorch.core.study.report.html.causes import causes_by_neuron
 from headtorch.core.study.report.html.charts import dot_rows, forest
@@ -24,7 +24,6 @@ from headtorch.core.study.report.html.kwic import activation_line, head_line
 from headtorch.core.study.report.method import BIBTEX, LIMITS, formulas, method_notes
 from headtorch.core.study.report.parts import CitedPrompt, HeadPart
 from headtorch.core.study.report.people import human_scores
-from headtorch.core.study.report.pooled import TITLE, pooled_in_words
 from headtorch.core.study.report.provenance import computed_on, setting
 from headtorch.core.study.report.selected import in_full, in_rows
 from headtorch.core.text import visible, visible_token
@@ -91,8 +90,12 @@ def _environment() -> Environment:
         heads_listed=_heads_listed,
         in_full=in_full,
         in_rows=in_rows,
-        pooled_in_words=pooled_in_words,
-        pooled_title=TITLE,
+        pooled_in_words=pooled.pooled_in_words,
+        pooled_title=pooled.TITLE,
+        ks_rows=pooled.ks_rows,
+        ks_pooled=pooled.ks_pooled,
+        ks_title=pooled.KS_TITLE,
+        ks_about=pooled.KS_ABOUT,
         **CLAIMS,
     )
     return made
