@@ -287,6 +287,9 @@ class Judgement(Record, frozen=True, kw_only=True):
     random_active: list[bool] = []  # random places of the corpus: whether the head is active there
     random_verdicts: list[Verdict] = []
     dropped: int = 0  # scoring prompts dropped as near-copies of explaining ones
+    # Of `prompts`, how surely the head is active, where the judge says: P("active") of a language model, of a rule the
+    # share of its terms that hold.
+    probabilities: list[float | None] = []
 
 
 class Interval(Record, frozen=True):
@@ -327,6 +330,9 @@ class Score(Record, frozen=True, kw_only=True):
     wrong_active: list[int]  # indices, in the order of `HeadActivity.active`, of the prompts judged wrongly
     wrong_inactive: list[int]
     lower: int = 0  # of the prompts scored on, those from lower activation bins
+    auroc: float | None = (
+        None  # of the judge's degree or probability, over the prompts that have one; None: there is none
+    )
 
 
 class AdjustedP(Record, frozen=True, kw_only=True):

@@ -25,7 +25,7 @@ class LlmSettings(Record, frozen=True, kw_only=True):
     judge_batch: int = 1  # prompts in one call to the judge; above 1 its verdicts are not independent
     control_n: int = 10  # prompts of each class that the controls are judged on
     random_n: int = 20  # random places of the corpus that are judged
-    prompts: int = 1  # version of the words that are sent
+    prompts: int = 2  # version of the words that are sent
 
 
 class Price(Record, frozen=True):
@@ -96,8 +96,8 @@ class Settings(Record, frozen=True, kw_only=True):
     train_places: int = 320  # firing places that claims are learned on
     held_out_places: int = 300  # and tested on; matched pairs likewise
     claim_heads: int = 5  # heads of a neuron that claims are about, by effect; up to 3 sparse ones beside them
-    explain_n: int = 20  # prompts to explain from
-    score_n: int = 40  # prompts to score on, per class, at most
+    explain_n: int = 20  # prompts to explain from; of a firing set those that a language model is shown
+    score_n: int = 40  # prompts to score on, per class, at most; of a firing set those that a language model judges
     split_seed: int = 0  # of the halves
     seed: int = 0  # of everything else that is drawn
     preset: Literal["default", "paper"] = "default"

@@ -10,6 +10,7 @@ What a function answers is a str, a `Said` (an answer in full control), or a `Fa
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -32,6 +33,8 @@ class Said:
     counted: bool = True  # the answer says how many tokens were used
     pieces: Sequence[str] | None = None  # of the text, as a stream sends it; word by word if not given
     pause: float = 0.0  # seconds between pieces
+    alternatives: Sequence[Mapping[str, float]] | None = None  # for each token of the answer, by probability; the
+    # first of each is the token itself, and they are only told to who asks for log probabilities
 
 
 @dataclass(frozen=True)
@@ -233,14 +236,26 @@ def _usage(request: Json, said: Said) -> Json | None:
 
 def _completion(request: Json, said: Said) -> Json:
     message = {"role": "assistant", "content": said.text, "refusal": said.refusal}
+    choice: Json = {"index": 0, "message": message, "finish_reason": said.finish_reason}
+    if request.get("logprobs") and said.alternatives is not None:
+        choice["logprobs"] = {"content": [_token(one, request["top_logprobs"]) for one in said.alternatives]}
     completion: Json = {
         "id": "chatcmpl-1",
         "object": "chat.completion",
         "created": 1,
         "model": request["model"],
-        "choices": [{"index": 0, "message": message, "finish_reason": said.finish_reason}],
+        "choices": [choice],
     }
     return completion if not said.counted else completion | {"usage": _usage(request, said)}
+
+
+def _token(alternatives: Mapping[str, float], most: int) -> Json:
+    told = [
+        {"token": text, "logprob": math.log(p) if p else -9999.0, "bytes": list(text.encode())}
+        for text, p in alternatives.items()
+    ]
+    likeliest = sorted(told, key=lambda one: -one["logprob"])[:most]  # type: ignore[operator]
+    return {**told[0], "top_logprobs": likeliest}
 
 
 def _chunks(request: Json, said: Said) -> Iterator[Json]:

@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 
 from headtorch.core.analysis.statistics import (
+    auroc,
     balanced_accuracy,
     balanced_accuracy_interval,
     benjamini_yekutieli,
@@ -86,6 +87,7 @@ def score_judgement(judgement: Judgement, activity: HeadActivity, *, shuffles: i
         wrong_active=[i for i in wrong if activity.active[i]],
         wrong_inactive=[i for i in wrong if not activity.active[i]],
         lower=sum(i >= len(activity.active) - activity.lower for i in judgement.prompts),
+        auroc=_auroc(judgement.probabilities, labels) if scorable else None,
     )
 
 
@@ -108,11 +110,19 @@ def _check(judgement: Judgement, activity: HeadActivity) -> None:
         for verdicts in (*judgement.others, judgement.empty):
             _check_length(verdicts, judgement.control_prompts)
         _check_length(judgement.random_verdicts, judgement.random_active)
+        if judgement.probabilities:
+            _check_length(judgement.probabilities, judgement.prompts)
 
 
-def _check_length(verdicts: Sequence[Verdict], shown: Sequence[object]) -> None:
+def _check_length(verdicts: Sequence[Verdict | float], shown: Sequence[object]) -> None:
     if len(verdicts) != len(shown):
         raise ValueError(f"The judge gave {len(verdicts)} verdicts on {len(shown)} prompts.")
+
+
+def _auroc(probabilities: Sequence[float | None], labels: Sequence[bool]) -> float | None:
+    """Over the prompts that have a probability; None where these are of one class."""
+    pairs = [(p, label) for p, label in zip(probabilities, labels, strict=False) if p is not None]
+    return auroc([p for p, _ in pairs], [label for _, label in pairs]) if pairs else None
 
 
 def _precision(judgement: Judgement) -> float | None:

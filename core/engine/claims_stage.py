@@ -2,76 +2,118 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from itertools import zip_longest
+from collections.abc import Collection, Iterator, Sequence
+from itertools import groupby, zip_longest
 
 import msgspec
-import numpy as np
 
 from headtorch.core.claims import HeadClaim
 from headtorch.core.engine.claim_evidence import Evidence
 from headtorch.core.engine.claim_rows import ClaimRows
-from headtorch.core.engine.context_claims import ContextTexts, context_claim, has_pairs, patch, shuffled_control
+from headtorch.core.engine.claim_verdicts import claim_verdicts, head_rules, rule_of
+from headtorch.core.engine.context_claims import (
+    CONTEXT_EXPLAINER,
+    ContextTexts,
+    context_claim,
+    has_pairs,
+    patch,
+    shuffled_control,
+)
 from headtorch.core.engine.firing_stage import driven_neurons
 from headtorch.core.engine.head_claims import head_claim, head_controls, resample_contrast
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.errors import ExplanationError
 from headtorch.core.events import AnyEvent, ContextClaimTested, ControlsTested, HeadClaimTested
 from headtorch.core.explain.features import feature_table
-from headtorch.core.explain.me import PATTERN_PREFIX
 from headtorch.core.explain.rule import Rule
-from headtorch.core.records import Explanation, HeadId, NeuronId
+from headtorch.core.records import HeadActivity, HeadId, NeuronId
+from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
 WORTH_REWRITING = 0.05  # p of the contrast, below which a head claim is rewritten
 
 
 def claim_tests(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
-    """Every claim of the neurons that heads drive. Random neurons are a baseline, without patching and rewriting."""
+    """Every claim of the neurons that heads drive, as far as it is not tested yet.
+
+    Random neurons are a baseline, without patching and rewriting.
+    """
+    state = study.state
     neurons = driven_neurons(study)
     if not neurons:
         return
     rows = ClaimRows(study, neurons)
-    found = [neuron for neuron in neurons if not study.state.neurons[neuron].random]
-    patched = patch(workspace, rows, [neuron for neuron in found if has_pairs(rows, neuron)])
+    missing = [n for n in neurons if has_pairs(rows, n) and (n, CONTEXT_EXPLAINER) not in state.context_claims]
+    patched = patch(workspace, rows, [neuron for neuron in missing if not state.neurons[neuron].random])
     for done, neuron in enumerate(neurons):
         workspace.watch.progress("claims", done, len(neurons), "neurons")
         workspace.watch.checkpoint()
         evidence = Evidence(study, workspace, rows, neuron)
-        full = neuron in found
-        controls = []
-        if has_pairs(rows, neuron):
-            texts = ContextTexts(evidence)
+        full = not state.neurons[neuron].random
+        with_controls = full and neuron not in state.controls
+        texts = ContextTexts(evidence) if has_pairs(rows, neuron) and (with_controls or neuron in missing) else None
+        if texts is not None and neuron in missing:
             claim, arrays = context_claim(evidence, texts, patched.get(neuron), full=full)
             yield ContextClaimTested(claim=claim, artefact=study.save_arrays(arrays))
-            if full:
-                controls.append(shuffled_control(evidence, texts))
-        yield from _head_claims(study, evidence, full=full)
-        if full:
-            table = feature_table(evidence.texts_at(evidence.train))
-            heads = study.state.claim_heads[neuron].heads if neuron in study.state.claim_heads else []
-            rules = head_rules(study, neuron, study.settings.explainer_name)
-            controls += head_controls(evidence, heads, rules, _foreign_rules(study, neuron), table)
-            yield ControlsTested(neuron=neuron, controls=controls)
+        explainer = study.settings.explainer_name
+        yield from _head_claims(study, evidence, explainer, _without_claim(state, explainer, neuron), full=full)
+        if with_controls:
+            yield _controls(study, evidence, texts)
 
 
-def _head_claims(study: Study, evidence: Evidence, *, full: bool) -> Iterator[HeadClaimTested]:
-    """The claims of the neuron's explained heads by the study's explainer, in the order of the heads."""
-    neuron, state, explainer = evidence.neuron, study.state, study.settings.explainer_name
+def head_claim_tests(
+    study: Study, workspace: Workspace, explainer: str, heads: Sequence[HeadActivity]
+) -> Iterator[HeadClaimTested]:
+    """The claims about these heads by an explainer, where it has explained them and its words were judged.
+
+    What is tested already is passed over, and so are heads that claims are not about: those of other neurons than the
+    study's own, and all of a study that tests no claims.
+    """
+    state = study.state
+    asked = {(one.neuron, one.head) for one in heads if one.places == "firing"}
+    untested = [
+        (neuron, head)
+        for neuron in state.claim_heads
+        for head in _without_claim(state, explainer, neuron)
+        if (neuron, head) in asked and neuron in state.neurons
+    ]
+    rows = ClaimRows(study, list(dict.fromkeys(neuron for neuron, _ in untested)))
+    done = 0
+    for neuron, group in groupby(untested, key=lambda one: one[0]):
+        workspace.watch.progress("claims", done, len(untested), "heads")
+        workspace.watch.checkpoint()
+        chosen = [head for _, head in group]
+        evidence = Evidence(study, workspace, rows, neuron)
+        yield from _head_claims(study, evidence, explainer, chosen, full=not state.neurons[neuron].random)
+        done += len(chosen)
+
+
+def _without_claim(state: StudyState, explainer: str, neuron: NeuronId) -> list[HeadId]:
+    """The neuron's chosen heads that the explainer has explained and whose claim by it is not tested yet."""
     chosen = state.claim_heads.get(neuron)
-    for head in chosen.heads if chosen else []:
-        explanation = state.explanations.get((neuron, head.head, explainer))
-        holds = None if explanation is None else held_out_verdicts(study, evidence, explanation)
-        if explanation is None or holds is None:
+    keys = [(neuron, one.head, explainer) for one in (chosen.heads if chosen else [])]
+    return [key[1] for key in keys if key in state.explanations and key not in state.head_claims]
+
+
+def _head_claims(
+    study: Study, evidence: Evidence, explainer: str, heads: Collection[HeadId], *, full: bool
+) -> Iterator[HeadClaimTested]:
+    """The claims about these heads of the neuron, in the order of the chosen heads."""
+    neuron, state = evidence.neuron, study.state
+    chosen = state.claim_heads.get(neuron)
+    held_out = evidence.places.held_out[evidence.rows.firing(neuron)]
+    for head in [one for one in (chosen.heads if chosen else []) if one.head in heads]:
+        explanation = state.explanations[neuron, head.head, explainer]
+        verdicts = claim_verdicts(study, evidence, explanation)
+        if verdicts is None:
             continue
         rule = rule_of(explanation)
-        claim = head_claim(evidence, head, explainer, holds, rule, full=False)
+        places, holds = verdicts.on(held_out)
+        claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=False)
         if full and _is_worth_rewriting(study, claim):
-            claim = head_claim(evidence, head, explainer, holds, rule, full=True)
-            claim = msgspec.structs.replace(claim, contrast_resample=resample_contrast(evidence, head, holds))
-        firing = evidence.rows.firing(neuron)
-        everywhere = evidence.holds(rule, firing) if rule is not None else _scattered(evidence, holds)
-        yield HeadClaimTested(claim=claim, artefact=study.save_arrays({"holds": everywhere}))
+            claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=True)
+            resampled = resample_contrast(evidence, head, holds, places)
+            claim = msgspec.structs.replace(claim, contrast_resample=resampled)
+        yield HeadClaimTested(claim=claim, artefact=study.save_arrays(verdicts.arrays()))
 
 
 def _is_worth_rewriting(study: Study, claim: HeadClaim) -> bool:
@@ -81,49 +123,14 @@ def _is_worth_rewriting(study: Study, claim: HeadClaim) -> bool:
     return is_told and claim.tag is None and claim.p is not None and claim.p < WORTH_REWRITING
 
 
-def _scattered(evidence: Evidence, holds: np.ndarray) -> np.ndarray:
-    """Verdicts on the held-out places as an array over all firing places; what was not judged counts as False."""
-    firing = evidence.rows.firing(evidence.neuron)
-    everywhere = np.zeros(len(firing), bool)
-    everywhere[evidence.places.held_out[firing]] = holds
-    return everywhere
-
-
-def rule_of(explanation: Explanation) -> Rule | None:
-    """The explanation's rule in its terms; None for a sentence or a regular expression."""
-    if explanation.rule is None or explanation.rule.startswith(PATTERN_PREFIX):
-        return None
-    try:
-        return Rule.loads(explanation.rule)
-    except ExplanationError:
-        return None
-
-
-def head_rules(study: Study, neuron: NeuronId, explainer: str) -> dict[HeadId, Rule]:
-    """The rules of a neuron's explained heads."""
-    said = {
-        head: one for (of, head, name), one in study.state.explanations.items() if (of, name) == (neuron, explainer)
-    }
-    rules = {head: rule_of(one) for head, one in said.items()}
-    return {head: rule for head, rule in rules.items() if rule is not None and rule.terms}
-
-
-def held_out_verdicts(study: Study, evidence: Evidence, explanation: Explanation) -> np.ndarray | None:
-    """Where the explanation says that the head is active, on the held-out firing places; from its judgement.
-
-    None where it has not been judged. Places that were not judged, or not usably, count as inactive.
-    """
-    rule = rule_of(explanation)
-    if rule is not None:
-        return evidence.holds(rule, evidence.held_out)
-    judgement = study.state.judgements.get((explanation.neuron, explanation.head, explanation.explainer))
-    if judgement is None or not judgement.verdicts:
-        return None
-    firing = evidence.rows.firing(evidence.neuron)
-    verdicts = np.zeros(len(firing), bool)
-    verdicts[judgement.prompts] = [verdict is True for verdict in judgement.verdicts]
-    judged: np.ndarray = verdicts[evidence.places.held_out[firing]]
-    return judged
+def _controls(study: Study, evidence: Evidence, texts: ContextTexts | None) -> ControlsTested:
+    neuron = evidence.neuron
+    chosen = study.state.claim_heads.get(neuron)
+    rules = head_rules(study, neuron, study.settings.explainer_name)
+    table = feature_table(evidence.texts_at(evidence.train))
+    of_heads = head_controls(evidence, chosen.heads if chosen else [], rules, _foreign_rules(study, neuron), table)
+    of_context = [shuffled_control(evidence, texts)] if texts is not None else []
+    return ControlsTested(neuron=neuron, controls=[*of_context, *of_heads])
 
 
 def _foreign_rules(study: Study, neuron: NeuronId) -> list[Rule]:

@@ -10,6 +10,7 @@ import numpy as np
 from headtorch.core.analysis.activity import active_heads, head_activities
 from headtorch.core.analysis.lookup import check_feeds
 from headtorch.core.engine import stages
+from headtorch.core.engine.claims_stage import head_claim_tests
 from headtorch.core.engine.comparing import compare_again
 from headtorch.core.engine.explaining import explain_heads
 from headtorch.core.engine.method import Method, method_of
@@ -42,7 +43,8 @@ class OneNeuron(Study):
 def _only(state: StudyState, row: NextTokenNeuron) -> StudyState:
     found = StudyState(settings=state.settings, model=state.model, corpus=state.corpus, index=state.index)
     found.neurons[row.neuron] = row
-    for name in ("prompts", "attributed", "activity", "validity"):
+    found.load = state.load
+    for name in ("prompts", "attributed", "activity", "validity", "firing", "claim_heads"):
         known: Mapping[NeuronId, object] = getattr(state, name)
         if row.neuron in known:
             getattr(found, name)[row.neuron] = known[row.neuron]
@@ -75,7 +77,10 @@ def visit(session: Session, neuron: NeuronId) -> Iterator[AnyEvent]:
 
 
 def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
-    """Explain one head and score what is said on unseen prompts; the study's own family of tests stays as it is."""
+    """Explain one head, score what is said on unseen prompts and test the claim, where claims are about the head.
+
+    The study's own family of tests stays as it is.
+    """
     models = session.models(request.access)
     asked = _asked(session, request)
     method = method_of(asked, models)
@@ -92,6 +97,8 @@ def explain_head(session: Session, request: ExplainHead) -> Iterator[AnyEvent]:
     if now is not None and now in family and (before is None or before.p != now.p):
         for event in compare_again(session.study, method.explainer.name):
             yield session.log(event)
+    for event in head_claim_tests(session.study, session.workspace, method.explainer.name, [activity]):
+        yield session.log(event)
 
 
 def _explained_and_scored(

@@ -14,8 +14,10 @@ from headtorch.core.engine.method import Method, method_of
 from headtorch.core.engine.stages import prompt_rows
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, HeadExplained, HeadUnanswered
-from headtorch.core.explain.protocol import ExplainTask, NoAnswer, explaining_examples
+from headtorch.core.explain.protocol import ExplainTask, NoAnswer, explaining_examples, explaining_places
 from headtorch.core.records import HeadActivity, HeadId, Prompt
+from headtorch.core.settings import Settings
+from headtorch.core.study.effect_shares import effect_shares
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
@@ -52,7 +54,7 @@ def explain_heads(
     study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]
 ) -> Iterator[HeadExplained | HeadUnanswered]:
     """What the explainer says of these heads, in the order that it does."""
-    tasks = explain_tasks(study, workspace, heads)
+    tasks = explain_tasks(study, workspace, method, heads)
     for done, said in enumerate(method.explainer.explain_all(tasks), 1):
         if isinstance(said, NoAnswer):
             yield unanswered(said, method.explainer.name, "explain")
@@ -75,40 +77,61 @@ def unanswered(said: NoAnswer, explainer: str, step: Step) -> HeadUnanswered:
     )
 
 
-def explain_tasks(study: Study, workspace: Workspace, heads: Sequence[HeadActivity]) -> list[ExplainTask]:
-    """The explaining half of each head's prompts, with what the head looked up, neuron by neuron."""
+def explain_tasks(
+    study: Study, workspace: Workspace, method: Method, heads: Sequence[HeadActivity]
+) -> list[ExplainTask]:
+    """The training examples of each head, with the head's top source tokens, neuron by neuron.
+
+    A language model is shown `explain_n` places of a firing set, other explainers all of them.
+    """
     state, tasks = study.state, []
     for neuron, group in groupby(heads, key=lambda one: one.neuron):
         activities = list(group)
+        limit = examples_limit(study.settings, activities[0]) if method.asks else None
         prompts = state.all_prompts(neuron)
         if activities[0].places == "firing":
             prompts = state.labelled_prompts(activities[0])
-        traced = _traced(prompts, activities)
+        traced = _traced(prompts, activities, limit)
         looked_up = _looked_up(study, workspace, prompts, [one.head for one in activities], traced)
         for activity in activities:
             labelled = state.labelled_prompts(activity)
-            seen = looked_up[activity.head][: len(labelled)]
+            shown = explaining_places(labelled, activity, limit)
             tasks.append(
                 ExplainTask(
                     neuron=neuron,
                     head=activity.head,
-                    examples=explaining_examples(labelled, activity, looked_up=seen),
+                    examples=explaining_examples(
+                        labelled,
+                        activity,
+                        limit=limit,
+                        looked_up=looked_up[activity.head][: len(labelled)],
+                        effects=effect_shares(state, activity),
+                    ),
                     target=state.neurons[neuron].token,
-                    clusters=[prompt.cluster for prompt in labelled if prompt.half == "explain"],
+                    clusters=[labelled[i].cluster for i in shown],
                 )
             )
     return tasks
 
 
-def _traced(prompts: Sequence[Prompt], activities: Sequence[HeadActivity]) -> list[int]:
-    """The prompts whose top source tokens are traced: all to explain from, or of a firing set a few for each head."""
-    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+def examples_limit(settings: Settings, activity: HeadActivity) -> int | None:
+    """How many examples a language model is shown of a head; None: all, which are few but of a firing set."""
+    return settings.explain_n if activity.places == "firing" else None
+
+
+def _traced(prompts: Sequence[Prompt], activities: Sequence[HeadActivity], limit: int | None) -> list[int]:
+    """The prompts whose top source tokens are traced.
+
+    All that some head is shown; where all places of a firing set are shown, a few active ones of each head.
+    """
     if activities[0].places != "firing":
-        return explaining
+        return [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+    if limit is not None:
+        return sorted({i for one in activities for i in explaining_places(prompts, one, limit)})
     per_head = max(4, TRACED_PLACES // len(activities))
     chosen: set[int] = set()
     for one in activities:
-        active = [i for i in explaining if one.active[i]]
+        active = [i for i in explaining_places(prompts, one) if one.active[i]]
         chosen.update(active[:: max(1, len(active) // per_head)][:per_head])
     return sorted(chosen)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from headtorch.core.engine import stages
 from headtorch.core.engine.ablating import ablate
-from headtorch.core.engine.claims_stage import claim_tests
+from headtorch.core.engine.claims_stage import claim_tests, head_claim_tests
 from headtorch.core.engine.comparing import compare, compare_again
 from headtorch.core.engine.contrast import contrast
 from headtorch.core.engine.explaining import explain, explain_heads, without_explanation
@@ -47,7 +47,7 @@ STAGES: dict[str, Stage] = {
     "ablate": ablate,
 }
 LATER = ("effects", "places", "heads", "claims")  # stages that finished studies of earlier versions have not
-ASKING = ("explain", "score", "ablate")  # gone through again for heads that were left unanswered
+ASKING = ("explain", "score", "claims", "ablate")  # gone through again for heads that were left unanswered
 
 
 def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) -> Iterator[AnyEvent]:
@@ -97,7 +97,7 @@ def is_finished(state: StudyState) -> bool:
 def explain_study(
     study: Study, workspace: Workspace, settings: Settings, heads: Sequence[HeadActivity] | None = None
 ) -> Iterator[AnyEvent]:
-    """Explain and score heads by another explainer than the study's own, as far as that is not done yet.
+    """Explain and score heads by another explainer than the study's own, and test its claims, as far as it is not done.
 
     settings: the study's, but for the explainer
     heads: all that are worth explaining, where not given; then p values are adjusted and neurons compared, which is
@@ -114,6 +114,7 @@ def explain_study(
     yield from _logged(study, workspace.llm.accounted(score_heads(study, workspace, method, unjudged)))
     compared = compare if heads is None else compare_again
     yield from _logged(study, compared(study, method.explainer.name))
+    yield from _logged(study, head_claim_tests(study, workspace, method.explainer.name, wanted))
     yield from report_study(study, watch=workspace.watch)
 
 

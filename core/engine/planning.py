@@ -41,7 +41,7 @@ def planned_questions(
     asked: list[Question] = []
     kept: dict[tuple[NeuronId, HeadId], Explanation] = {}
     if isinstance(method.explainer, LlmExplainer):
-        tasks = explain_tasks(study, workspace, unexplained)
+        tasks = explain_tasks(study, workspace, method, unexplained)
         asked += method.explainer.questions(tasks)
         kept = {(one.neuron, one.head): one for one in method.explainer.said_before(tasks, workspace.llm.cache.get)}
     if isinstance(method.judge, LlmJudge):

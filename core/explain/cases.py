@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 
 from headtorch.core.analysis.halves import assert_disjoint, near_copies, prompt_text
 from headtorch.core.analysis.score import is_scorable
+from headtorch.core.explain.even_sampling import evenly_of_each
 from headtorch.core.explain.protocol import Case
 from headtorch.core.records import Explanation, HeadActivity, Judgement, Prompt
 
@@ -34,16 +35,21 @@ def case_of(
     random_texts, random_active: random places of the corpus, and whether the head is active there
     control_n: prompts of each class that the controls are judged on; all of them where not given
 
-    At most `per_class` prompts of each class are used, the first in order; active ones from lower activation bins come
-    before the strongest, which would leave them no room. Raises AssertionError when the halves share a document or a
-    cluster, ValueError where prompts, labels and explanation do not belong together.
+    At most `per_class` prompts of each class are used: of a firing set, whose strongest places come first, they lie
+    evenly over each class; of max-activating examples they are the first in order, active ones from lower activation
+    bins before the strongest, which would leave them no room. Raises AssertionError when the halves share a document
+    or a cluster, ValueError where prompts, labels and explanation do not belong together.
     """
     _check(prompts, activity, explanation)
     dropped = near_copies(prompts) if copies is None else copies
     active = activity.active
     unseen = [i for i, prompt in enumerate(prompts) if prompt.half == "score" and i not in dropped]
-    chosen = _first_of_each(_hard_first(prompts, active, unseen), active, per_class)
-    of_controls = set(_first_of_each(_hard_first(prompts, active, chosen), active, control_n))
+    if activity.places == "firing":
+        chosen = evenly_of_each(unseen, active, per_class)
+        of_controls = set(chosen if control_n is None else evenly_of_each(chosen, active, control_n))
+    else:
+        chosen = _first_of_each(_hard_first(prompts, active, unseen), active, per_class)
+        of_controls = set(_first_of_each(_hard_first(prompts, active, chosen), active, control_n))
     return Case(
         explanation=explanation,
         prompts=chosen,

@@ -40,7 +40,15 @@ class RuleJudge:
             random_active=list(case.random_active),
             random_verdicts=self.verdicts(said, case.random_texts),
             dropped=case.dropped,
+            probabilities=self.degrees(said, case.texts),
         )
+
+    def degrees(self, explanation: Explanation, texts: Sequence[Sequence[str]]) -> list[float | None]:
+        """Of each text the share of the rule's terms that hold; none for a regular expression, and without terms."""
+        if explanation.rule is None or explanation.rule.startswith(PATTERN_PREFIX):
+            return []
+        rule = Rule.loads(explanation.rule)
+        return [rule.degree(tuple(tokens)[-MAX_TOKENS:]) for tokens in texts] if rule.terms else []
 
     def verdicts(self, explanation: Explanation, texts: Sequence[Sequence[str]]) -> list[Verdict]:
         """Active or inactive for each text; raises ExplanationError for a sentence."""

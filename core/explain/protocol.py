@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from headtorch.core.analysis.halves import prompt_text
+from headtorch.core.explain.even_sampling import balanced
 from headtorch.core.records import Explanation, HeadActivity, HeadId, Judgement, NeuronId, Prompt
 
 
@@ -18,6 +19,9 @@ class Example:
     active: bool
     looked_up: int | None = None  # index in `tokens` of the source token that gave the head most of its attribution
     weight: float = 0.0  # that token's share of the head's attribution
+    effect: float | None = (
+        None  # e(h)/a: share of the neuron's activation that the head accounts for at p; < 0: it lowers
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,31 +93,33 @@ def explaining_examples(
     limit: int | None = None,
     texts: Sequence[Sequence[str]] | None = None,
     looked_up: Sequence[tuple[int, float] | None] | None = None,
+    effects: Sequence[float] | None = None,
 ) -> list[Example]:
     """The explaining half of a neuron's prompts as examples for one head; never a prompt of the scoring half.
 
-    `limit` keeps the first so many, evenly from both classes as far as they go. `texts` is what the explainer reads of
-    each prompt of the neuron, up to and including the firing token; the kept tokens where not given. `looked_up` holds,
-    per prompt, the index in that text and the share of the source token that mattered most, where known.
+    `limit` keeps so many, evenly from both classes as far as they go and spread over each. `texts` is what the
+    explainer reads of each prompt of the neuron, up to and including the firing token; the kept tokens where not given.
+    `looked_up` holds, per prompt, the index in that text and the share of the source token that mattered most, where
+    known; `effects` the head's effect as a share of the activation.
     """
+    examples = []
+    for i in explaining_places(prompts, activity, limit):
+        source, weight = (looked_up[i] if looked_up is not None else None) or (None, 0.0)
+        examples.append(
+            Example(
+                prompt_text(prompts[i]) if texts is None else tuple(texts[i]),
+                activity.active[i],
+                looked_up=source,
+                weight=weight,
+                effect=effects[i] if effects is not None else None,
+            )
+        )
+    return examples
+
+
+def explaining_places(prompts: Sequence[Prompt], activity: HeadActivity, limit: int | None = None) -> list[int]:
+    """Indices of the prompts that `explaining_examples` shows, ascending. Raises ValueError for other labels."""
     if len(prompts) != len(activity.active):
         raise ValueError(f"{len(prompts)} prompts but {len(activity.active)} labels.")
-    chosen = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
-    if limit is not None:
-        chosen = _balanced(chosen, activity.active, limit)
-    sources = [None] * len(prompts) if looked_up is None else looked_up
-    return [
-        Example(
-            prompt_text(prompts[i]) if texts is None else tuple(texts[i]),
-            activity.active[i],
-            *(sources[i] or (None, 0.0)),
-        )
-        for i in chosen
-    ]
-
-
-def _balanced(chosen: Sequence[int], active: Sequence[bool], limit: int) -> list[int]:
-    positives = [i for i in chosen if active[i]]
-    negatives = [i for i in chosen if not active[i]]
-    n_positive = min(len(positives), max(limit // 2, limit - len(negatives)))
-    return sorted(positives[:n_positive] + negatives[: limit - n_positive])
+    explaining = [i for i, prompt in enumerate(prompts) if prompt.half == "explain"]
+    return explaining if limit is None else balanced(explaining, activity.active, limit)

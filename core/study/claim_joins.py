@@ -105,6 +105,7 @@ def head_row(state: StudyState, found: NextTokenNeuron, claim: HeadClaim, famili
         q_e=q_e,
         n_active=score.n_active if score else 0,
         n_inactive=score.n_inactive if score else 0,
+        auroc=score.auroc if score else None,
         auroc_ceiling=claim.auroc_ceiling,
         rewrite=rewrite_row(claim.rewriting),
         not_testable=claim.rewriting.not_testable if claim.rewriting else None,

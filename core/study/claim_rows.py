@@ -153,6 +153,7 @@ class HeadClaimRow(Record, frozen=True, kw_only=True, tag_field="kind", tag="hea
     q_e: float | None
     n_active: int
     n_inactive: int
+    auroc: float | None  # of the judge's degree or probability, where it has one
     auroc_ceiling: float | None
     rewrite: RewriteRow | None
     not_testable: str | None

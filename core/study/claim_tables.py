@@ -172,7 +172,7 @@ class PlaceTables:
         for (of, head, explainer), artefact in self.holds.items():
             if of != neuron:
                 continue
-            holds = load(artefact)["holds"] if artefact is not None else None
+            holds = _holds(load(artefact)) if artefact is not None else None
             if head is None:
                 yield from _context_places(places, texts, neuron, explainer, holds)
             elif (columns := self._columns(neuron, head)) is not None:
@@ -194,8 +194,14 @@ def claim_place_rows(state: StudyState) -> Iterator[ClaimPlaceRow]:
     return PlaceTables.of(state).rows()
 
 
+def _holds(arrays: Mapping[str, NDArray[Any]]) -> list[bool | None]:
+    """Of each place whether the rule holds; None where that was not judged."""
+    holds, judged = arrays["holds"].tolist(), arrays.get("judged")
+    return holds if judged is None else [one if known else None for one, known in zip(holds, judged, strict=True)]
+
+
 def _context_places(
-    places: ClaimPlaces, texts: list[list[int]], neuron: NeuronId, explainer: str, holds: NDArray[Any] | None
+    places: ClaimPlaces, texts: list[list[int]], neuron: NeuronId, explainer: str, holds: Sequence[bool | None] | None
 ) -> Iterator[ClaimPlaceRow]:
     order = np.lexsort((~places.firing, places.pair))
     for place in order[places.pair[order] >= 0].tolist():
@@ -217,7 +223,7 @@ def _head_places(
     places: ClaimPlaces,
     texts: list[list[int]],
     claim: tuple[NeuronId, HeadId, str],
-    holds: NDArray[Any] | None,
+    holds: Sequence[bool | None] | None,
     columns: Mapping[str, NDArray[Any]],
     scored: frozenset[int] | None,
 ) -> Iterator[ClaimPlaceRow]:
@@ -237,13 +243,15 @@ def _head_places(
         )
 
 
-def _place(places: ClaimPlaces, texts: list[list[int]], place: int, holds: NDArray[Any] | None) -> dict[str, Any]:
+def _place(
+    places: ClaimPlaces, texts: list[list[int]], place: int, holds: Sequence[bool | None] | None
+) -> dict[str, Any]:
     return {
         "document": int(places.document[place]),
         "position": int(places.position[place]),
         "cluster": int(places.cluster[place]),
         "token_ids": texts[place],
         "half": "held_out" if places.held_out[place] else "train",
-        "holds": bool(holds[place]) if holds is not None and place < len(holds) else None,
+        "holds": holds[place] if holds is not None and place < len(holds) else None,
         "activation": float(places.activation[place]),
     }

@@ -108,6 +108,7 @@ class ScoreRow(Record, frozen=True, kw_only=True):
     random_text_precision: float | None
     dropped: int
     lower: int  # of the prompts scored on, those from lower activation bins
+    auroc: float | None  # of the judge's degree or probability, where it has one
 
 
 class AblationRow(Record, frozen=True, kw_only=True):
@@ -126,10 +127,10 @@ class AblationRow(Record, frozen=True, kw_only=True):
     delta_p_inactive: float | None
     delta_logit_inactive: float | None
     delta_activation_inactive: float | None
-    ks: float | None
     p: float | None  # of "the label does not matter", labels permuted over clusters of documents
     q: float | None  # adjusted over the heads ablated alike
     controlled_p: float | None  # the same p for the change beyond that of control heads
+    ks: float | None
     ks_p: float | None
     lower: int  # of the prompts, those from lower activation bins
 
@@ -277,6 +278,7 @@ def score_rows(state: StudyState) -> list[ScoreRow]:
                 random_text_precision=score.random_text_precision,
                 dropped=score.dropped,
                 lower=score.lower,
+                auroc=score.auroc,
             )
         )
     return rows
@@ -293,11 +295,11 @@ def ablation_rows(state: StudyState) -> list[AblationRow]:
             position=done.position,
             n_active=done.active.n,
             n_inactive=done.inactive.n,
-            ks=done.ks,
-            ks_p=done.ks_p,
             p=done.p,
             q=done.q,
             controlled_p=done.controlled_p,
+            ks=done.ks,
+            ks_p=done.ks_p,
             lower=done.lower,
             **_deltas(done.active, "active"),
             **_deltas(done.inactive, "inactive"),

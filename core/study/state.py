@@ -166,7 +166,7 @@ class StudyState:
             case HeadExplained(explanation=said):
                 self._explain(said)
             case HeadJudged(judgement=judgement):
-                self.judgements[judgement.neuron, judgement.head, judgement.explainer] = judgement
+                self._judge(judgement)
             case HeadUnanswered():
                 self.unanswered[event.neuron, event.head, event.explainer] = event
             case HeadScored(score=score):
@@ -220,6 +220,19 @@ class StudyState:
         if before is not None and before != said:
             self.judgements.pop(key, None)
             self.scores.pop(key, None)
+            self._void_claim(key)
+
+    def _judge(self, judgement: Judgement) -> None:
+        """Take a judgement in. A claim that was tested by other verdicts is void."""
+        key = (judgement.neuron, judgement.head, judgement.explainer)
+        before = self.judgements.get(key)
+        self.judgements[key] = judgement
+        if before is not None and before.verdicts != judgement.verdicts:
+            self._void_claim(key)
+
+    def _void_claim(self, key: ExplainedHead) -> None:
+        self.head_claims.pop(key, None)
+        self.claim_artefacts.pop(key, None)
 
     def _pay(self, made: CallsMade) -> None:
         before = self.calls.get((made.base_url, made.model))

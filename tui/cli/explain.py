@@ -87,8 +87,9 @@ def explain(
 def _heads(study: Study, neuron: str | None, head: str | None) -> list[HeadActivity]:
     """The heads asked for; raises InputError for a study, a neuron or a head with nothing to explain."""
     from headtorch.core.records import HeadId, NeuronId
+    from headtorch.core.study.stages import has_claim_stages
 
-    if not study.state.is_done("contrast"):
+    if not study.state.is_done("heads" if has_claim_stages(study.state) else "contrast"):
         raise InputError(f"The study {study.name} has not come to its heads yet; finish it with headtorch run.")
     found = study.state.explainable()
     if neuron is not None:
@@ -128,6 +129,7 @@ def _rows(state: StudyState, settings: Settings, heads: list[HeadActivity]) -> l
     for one in heads:
         key = (one.neuron, one.head, name)
         said, score, lost = state.explanations.get(key), state.scores.get(key), state.unanswered.get(key)
+        claim = state.head_claims.get(key)
         rows.append(
             {
                 "neuron": one.neuron,
@@ -138,7 +140,9 @@ def _rows(state: StudyState, settings: Settings, heads: list[HeadActivity]) -> l
                 "interval": score.interval if score else None,
                 "n_active": score.n_active if score else None,
                 "n_inactive": score.n_inactive if score else None,
+                "auroc": score.auroc if score else None,
                 "q": score.q if score else None,
+                "contrast": claim.contrast if claim else None,
                 "unusable": score.unusable if score else None,
                 "unanswered": lost.reason if lost else None,
             }
@@ -147,12 +151,19 @@ def _rows(state: StudyState, settings: Settings, heads: list[HeadActivity]) -> l
 
 
 def _print(rows: list[dict[str, object]]) -> None:
+    from headtorch.core.claims import Estimate
+    from headtorch.core.format import points_with_interval
     from headtorch.core.records import Interval
     from headtorch.tui.cli.output import print_note, print_table
 
     def between(value: object) -> str | None:
         return f"{value.low:.2f}–{value.high:.2f}" if isinstance(value, Interval) else None
 
+    def points(value: object) -> str | None:
+        return points_with_interval(value) if isinstance(value, Estimate) else None
+
+    with_auroc = any(row["auroc"] is not None for row in rows)
+    with_claims = any(row["contrast"] is not None for row in rows)
     print_table(
         [
             ("neuron", "left"),
@@ -160,7 +171,9 @@ def _print(rows: list[dict[str, object]]) -> None:
             ("E", "right"),
             ("95 %", "left"),
             ("n", "left"),
+            *([("AUROC", "right")] if with_auroc else []),
             ("q", "right"),
+            *([("Δ", "left")] if with_claims else []),
             ("explanation", "text"),
         ],
         [
@@ -170,7 +183,9 @@ def _print(rows: list[dict[str, object]]) -> None:
                 row["e"],
                 between(row["interval"]),
                 None if row["n_active"] is None else f"{row['n_active']}+{row['n_inactive']}",
+                *([row["auroc"]] if with_auroc else []),
                 row["q"],
+                *([points(row["contrast"])] if with_claims else []),
                 row["explanation"] or row["unanswered"],
             )
             for row in rows
@@ -179,6 +194,13 @@ def _print(rows: list[dict[str, object]]) -> None:
     print_note(
         "E: the mean of true positive and true negative rate on unseen prompts (chance 0.5); n: active + inactive"
     )
+    if with_auroc:
+        print_note("AUROC: of the judge's probability that the head is active, or of the rule's degree (chance 0.5)")
+    if with_claims:
+        print_note(
+            "Δ: effect contrast, the head's share of the activation where the claim holds less that elsewhere, in "
+            "percentage points"
+        )
     unusable = sum(found for row in rows if isinstance(found := row["unusable"], int))
     if unusable:
         print_note(f"The judge gave neither active nor inactive {unusable:,} times, which counts as wrong.")

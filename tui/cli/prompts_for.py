@@ -52,7 +52,7 @@ def prompts_for(
     opened = Study.open(study)
     activity = _activity(opened.state, address, of_head)
     llm, prices = _settings(opened.settings, explainer_model, hide_target)
-    task = _task(opened.state, activity)
+    task = _task(opened.state, opened.settings, activity)
     case = _case(opened.state, opened.settings, llm, activity)
     explaining = LlmExplainer(llm, Nobody()).questions([task])
     judging = LlmJudge(llm, Nobody()).questions([case]) if case is not None else []
@@ -99,11 +99,17 @@ def _settings(settings: Settings, model: str | None, hide_target: bool) -> tuple
     return msgspec.structs.replace(llm, model=model or llm.model, hide_target=hidden), access.prices
 
 
-def _task(state: StudyState, activity: HeadActivity) -> ExplainTask:
+def _task(state: StudyState, settings: Settings, activity: HeadActivity) -> ExplainTask:
     from headtorch.core.explain.protocol import ExplainTask, explaining_examples
+    from headtorch.core.study.effect_shares import effect_shares
 
     row = state.neurons.get(activity.neuron) or state.visited[activity.neuron]
-    examples = explaining_examples(state.labelled_prompts(activity), activity)
+    examples = explaining_examples(
+        state.labelled_prompts(activity),
+        activity,
+        limit=settings.explain_n if activity.places == "firing" else None,
+        effects=effect_shares(state, activity),
+    )
     return ExplainTask(neuron=activity.neuron, head=activity.head, examples=examples, target=row.token)
 
 
@@ -112,7 +118,8 @@ def _case(state: StudyState, settings: Settings, llm: LlmSettings, activity: Hea
     from headtorch.core.explain.cases import can_be_judged, case_of
 
     said = _said(state, llm, activity)
-    stand_ins = [(f"{number}", *[" something"] * (RANDOM_TOKENS - 1)) for number in range(llm.random_n)]
+    random_n = 0 if activity.places == "firing" else llm.random_n  # heads are not labelled on random places then
+    stand_ins = [(f"{number}", *[" something"] * (RANDOM_TOKENS - 1)) for number in range(random_n)]
     case = case_of(
         state.labelled_prompts(activity),
         activity,

@@ -176,7 +176,12 @@ def _print_explained(state: StudyState) -> None:
     shown = sorted(scored, key=lambda row: -(row.low or 0.0))[:EXPLAINED]
     if not shown:
         return
-    columns = [("neuron", "left"), ("head", "left"), ("E", "right"), ("95 %", "left"), ("n", "left"), ("q", "right")]
+    with_auroc = any(row.auroc is not None for row in shown)
+    columns = [
+        *(("neuron", "left"), ("head", "left"), ("E", "right"), ("95 %", "left"), ("n", "left")),
+        *([("AUROC", "right")] if with_auroc else []),
+        ("q", "right"),
+    ]
     print_table(
         [*columns, ("explanation", "text")],
         [
@@ -186,6 +191,7 @@ def _print_explained(state: StudyState) -> None:
                 short(row.e),
                 f"{short(row.low)}–{short(row.high)}",
                 f"{row.n_active}+{row.n_inactive}",
+                *([short(row.auroc)] if with_auroc else []),
                 short(row.q),
                 row.explanation,
             )

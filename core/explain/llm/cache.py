@@ -47,6 +47,7 @@ class CacheStats(Record, frozen=True, kw_only=True):
 class _Row(Record, frozen=True):
     text: str
     usage: Usage
+    probabilities: tuple[float, ...] | None = None
 
 
 def answers_folder() -> Path:
@@ -64,6 +65,7 @@ def answer_key(question: Question) -> str:
         "max_tokens": question.max_tokens,
         "schema": None if question.schema is None else msgspec.to_builtins(question.schema),
         "messages": [[message.role, message.content] for message in question.messages],
+        **({"options": question.options} if question.options else {}),  # asked for with log probabilities
     }
     return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
 
@@ -109,13 +111,13 @@ class AnswerCache:
             except (UnusableRow, msgspec.ValidationError, sqlite3.DataError):
                 database.delete(key)
                 return None
-            return None if row is None else Answer(row.text, row.usage, cached=True)
+            return None if row is None else Answer(row.text, row.usage, cached=True, probabilities=row.probabilities)
 
         return self._with(read, None)
 
     def put(self, question: Question, answer: Answer) -> None:
         """Keep an answer; one that is too long to be kept is passed over."""
-        row = msgspec.to_builtins(_Row(answer.text, answer.usage))
+        row = msgspec.to_builtins(_Row(answer.text, answer.usage, answer.probabilities))
 
         def write(database: Database) -> None:
             with suppress(ValueError):

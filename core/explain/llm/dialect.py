@@ -7,15 +7,18 @@ from dataclasses import dataclass
 from typing import Any
 
 from headtorch.core.explain.llm.faults import message_of
+from headtorch.core.explain.llm.logprobs import TOP
 from headtorch.core.explain.llm.questions import Question
 
 _REFUSALS = (  # parameter of a request, and the words that complain of it
+    ("logprobs", re.compile("logprob")),
     ("response_format", re.compile("response_format|json_schema|guided|grammar|structured output")),
     ("temperature", re.compile("temperature")),
     ("max_tokens", re.compile("max_tokens|max_completion_tokens")),
     ("stream_options", re.compile("stream_options|include_usage")),
     ("stream", re.compile(r"\bstream")),
 )
+_NOT_ALLOWED = (403, 500, 501)  # what some servers answer to who wants log probabilities of some models
 _OF_LENGTH = re.compile(r"context.{0,12}(length|size|window)|too (large|long)")  # names max_tokens, means the prompt
 
 
@@ -23,6 +26,7 @@ _OF_LENGTH = re.compile(r"context.{0,12}(length|size|window)|too (large|long)") 
 class Dialect:
     """What is sent to one model at one endpoint. Everything, until it is refused."""
 
+    logprobs: bool = True
     response_format: bool = True
     temperature: bool = True
     max_tokens: bool = True  # False: max_completion_tokens, which newer models of OpenAI want
@@ -45,15 +49,18 @@ class Dialect:
             request["stream"] = True
             if self.stream_options:
                 request["stream_options"] = {"include_usage": True}
+        elif question.options and self.logprobs:
+            request |= {"logprobs": True, "top_logprobs": TOP}
         return request
 
     def learns(self, request: dict[str, Any], status: int, body: object) -> bool:
         """Whether the error is of a part of this request that can be left out; it is left out from now on."""
         words = message_of(body).lower()
-        if status not in (400, 422) or _OF_LENGTH.search(words):
+        if _OF_LENGTH.search(words):
             return False
         for parameter, complaint in _REFUSALS:
-            if parameter in request and complaint.search(words):
+            refused = status in (400, 422) or (parameter == "logprobs" and status in _NOT_ALLOWED)
+            if refused and parameter in request and complaint.search(words):
                 setattr(self, parameter, False)
                 return True
         return False

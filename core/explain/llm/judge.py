@@ -10,7 +10,13 @@ from typing import NamedTuple
 import msgspec
 
 from headtorch.core.explain.llm.asking import NOT_ASKED, Chat, Distinct
-from headtorch.core.explain.llm.prompts import VERDICT_SCHEMA, VERDICTS_SCHEMA, check_version, judge_messages
+from headtorch.core.explain.llm.prompts import (
+    OPTIONS,
+    VERDICT_SCHEMA,
+    VERDICTS_SCHEMA,
+    check_version,
+    judge_messages,
+)
 from headtorch.core.explain.llm.questions import Question, Reply, Unanswered
 from headtorch.core.explain.llm.verdicts import read_verdict, read_verdicts
 from headtorch.core.explain.protocol import Case, NoAnswer
@@ -30,6 +36,7 @@ class _Waiting:
     others: list[list[Verdict]]
     empty: list[Verdict]
     random: list[Verdict]
+    probabilities: list[float | None]  # of `own`
     known: set[int] = field(default_factory=set)  # places in `own`
     calls: int = 0
     left: int = 0
@@ -45,6 +52,7 @@ class _Waiting:
             others=[[None] * n for _ in case.others],
             empty=[None] * n,
             random=[None] * len(case.random_texts),
+            probabilities=[None] * len(case.prompts),
         )
 
 
@@ -139,6 +147,7 @@ class LlmJudge:
             schema=VERDICT_SCHEMA if len(texts) == 1 else VERDICTS_SCHEMA,
             temperature=settings.temperature,
             max_tokens=max(settings.max_tokens, TOKENS_EACH * len(texts)),
+            options=OPTIONS if settings.judge_batch == 1 else (),
         )
 
     def _take(self, places: Sequence[_Place], reply: Reply) -> Iterator[Judgement | NoAnswer]:
@@ -152,6 +161,7 @@ class LlmJudge:
                 said = _verdicts(reply, place.size)
                 place.verdicts[place.begin : place.begin + place.size] = said
                 if place.verdicts is one.own:
+                    one.probabilities[place.begin] = _probability(reply)
                     one.known.update(range(place.begin, place.begin + place.size))
                     self._tell(one)
             if not one.left:
@@ -182,7 +192,15 @@ class LlmJudge:
             random_active=list(case.random_active),
             random_verdicts=one.random,
             dropped=case.dropped,
+            probabilities=one.probabilities if any(p is not None for p in one.probabilities) else [],
         )
+
+
+def _probability(reply: Reply) -> float | None:
+    """P("active") of an answer about one text, where the endpoint says."""
+    if isinstance(reply, Unanswered) or reply.probabilities is None:
+        return None
+    return reply.probabilities[0]
 
 
 def _verdicts(reply: Reply, size: int) -> list[Verdict]:

@@ -16,7 +16,7 @@ from headtorch.core.explain.me import PATTERN_PREFIX
 from headtorch.core.explain.protocol import Example, ExplainTask
 from headtorch.core.records import Explanation
 
-PROMPTS_VERSION = 1
+PROMPTS_VERSION = 2
 CLAIM_LIMIT = 2000  # characters of a claim put to the judge
 
 _AS_DATA = (
@@ -78,7 +78,17 @@ _WHETHER_EACH = (
     '{"verdicts": [{"number": 1, "verdict": "active" or "inactive"}, …]}.'
 )
 
-_VERDICT = {"type": "string", "enum": ["active", "inactive"]}
+_OF_MARKS = (
+    f"{MARK[0]}{MARK[1]} are not part of a text: they enclose the token that the head took most from. The source is "
+    "that token's share of what the head contributed."
+)
+_OF_EFFECTS = (
+    "The effect is the share of the neuron's activation at the end of that text that is lost when the head's output "
+    "there is replaced by its average output. It is negative where the head lowers the activation."
+)
+
+OPTIONS = ("active", "inactive")  # of a verdict, that which says that the head is active first
+_VERDICT = {"type": "string", "enum": list(OPTIONS)}
 
 
 def _object(**properties: object) -> dict[str, Any]:
@@ -107,13 +117,12 @@ def explainer_messages(task: ExplainTask, *, hide_target: bool = False) -> tuple
     told = [] if hide_target else [f"The neuron promotes {quoted(task.target)} as the next token."]
     active = [example for example in task.examples if example.active]
     inactive = [example for example in task.examples if not example.active]
-    parts = [*told, _listed("Active", active), _listed("Inactive", inactive)]
-    if any(MARK[0] in part for part in parts):
-        parts.append(
-            f"{MARK[0]}{MARK[1]} are not part of a text: they enclose the token that the head took most from, and the "
-            "percentage is that token's share of what the head contributed."
-        )
-    return _asked(EXPLAINER, [*parts, _WHEN])
+    listed = [_listed("Active", active), _listed("Inactive", inactive)]
+    notes = [
+        *([_OF_MARKS] if any(MARK[0] in part for part in listed) else []),
+        *([_OF_EFFECTS] if any(example.effect is not None for example in task.examples) else []),
+    ]
+    return _asked(EXPLAINER, [*told, *listed, *notes, _WHEN])
 
 
 def judge_messages(explanation: Explanation, texts: Sequence[Sequence[str]]) -> tuple[ChatMessage, ...]:
@@ -135,7 +144,14 @@ def _listed(label: str, examples: Sequence[Example]) -> str:
 
 def _example(example: Example) -> str:
     text = quoted_tokens(example.tokens, example.looked_up)
-    return f"{text} ({example.weight:.0%})" if MARK[0] in text else text
+    facts = [f"source {_percent(example.weight)}"] if MARK[0] in text else []
+    if example.effect is not None:
+        facts.append(f"effect {_percent(example.effect)}")
+    return f"{text} ({', '.join(facts)})" if facts else text
+
+
+def _percent(share: float) -> str:
+    return f"{round(100 * share)}%"
 
 
 def _claim(text: str) -> str:

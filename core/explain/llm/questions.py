@@ -35,6 +35,7 @@ class Question:
     schema: Schema | None = None
     temperature: float | None = 0.0  # None: the endpoint's own default
     max_tokens: int = 512
+    options: tuple[str, ...] = ()  # words one of which the answer names; how likely each of them is is asked for too
     on_text: Callable[[str], None] | None = field(
         default=None, compare=False
     )  # hears of the answer so far, if streamed
@@ -55,6 +56,7 @@ class Answer:
     text: str
     usage: Usage
     cached: bool = False
+    probabilities: tuple[float, ...] | None = None  # of the question's options; None: the endpoint gives none
 
 
 @dataclass(frozen=True)

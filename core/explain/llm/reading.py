@@ -8,6 +8,7 @@ from typing import Any, TypeGuard
 from headtorch.core.explain.llm.dialect import mended
 from headtorch.core.explain.llm.faults import Fault, Place, error_object, garbled, page
 from headtorch.core.explain.llm.ledger import estimate_tokens, prompt_tokens
+from headtorch.core.explain.llm.logprobs import option_probabilities
 from headtorch.core.explain.llm.questions import Answer, Question, Usage
 
 _MOST_TOKENS = 10**9  # a larger count is none
@@ -40,6 +41,7 @@ def read_completion(completion: Any, question: Question, place: Place) -> Answer
     said.finish_reason = getattr(choice, "finish_reason", None)
     said.refusal = str(getattr(message, "refusal", None) or "")
     said.usage = getattr(completion, "usage", None)
+    said.logprobs = getattr(choice, "logprobs", None)
     return said.answer()
 
 
@@ -80,6 +82,7 @@ class _Said:
         self.refusal = ""
         self.finish_reason: object = None
         self.usage: Any = None
+        self.logprobs: Any = None
         self._pieces: list[str] = []
         self._room = most_characters(question)
 
@@ -105,7 +108,7 @@ class _Said:
             raise Fault(f"{model!r} had not finished after {limit} tokens", "raise max_tokens", usage=usage)
         if not text.strip():
             raise Fault(f"{model!r} gave an empty answer", "take another model, or raise max_tokens", usage=usage)
-        return Answer(text, usage)
+        return Answer(text, usage, probabilities=option_probabilities(self.logprobs, self.question.options))
 
     def _usage(self, text: str) -> Usage:
         prompt = getattr(self.usage, "prompt_tokens", None)

@@ -84,12 +84,13 @@ def _verdict(score: Score, tests: int | None) -> str:
     aside = f", {score.unusable} unusable answers" if score.unusable else ""
     if score.e is None:
         return f"Not scorable ({n}{aside})."
+    auroc = f", AUROC {number(score.auroc)}" if score.auroc is not None else ""
     family = f" over {tests} tests" if tests is not None else ""
     controls = "; ".join(f"{escaped(seen.name)} {number(seen.e)} (n = {seen.n})" for seen in score.controls)
     return (
         f"E = {with_interval(score.e, score.interval)}, {n}{aside}; "
         f"right on {score.true_active} of {score.n_active} active and {score.true_inactive} of {score.n_inactive} "
-        f"inactive; F1 {number(score.f1)}, MCC {number(score.mcc)}, p = {small(score.p)}, "
+        f"inactive; F1 {number(score.f1)}, MCC {number(score.mcc)}{auroc}, p = {small(score.p)}, "
         f"q = {small(score.q)}{family}; {score.dropped} near-copies dropped"
         f"{f'; controls: {controls}' if controls else ''}."
     )

@@ -150,14 +150,15 @@ def _sureness(row: ClaimRow) -> str:
             f"E {plain(row.e)}{interval} (q {small(row.q)}), AUROC {plain(row.auroc)}, on {row.pairs:,} held-out pairs "
             f"from {row.documents:,} documents; {share}{by}."
         )
+    auroc = f", AUROC {plain(row.auroc)}," if row.auroc is not None else ""
     resample = ""
     if row.contrast_resample is not None:
         estimate = Estimate(row.contrast_resample, row.contrast_resample_low, row.contrast_resample_high)
         resample = f"; by resample ablation {percent_with_interval(estimate)}"
     return (
-        f"E {plain(row.e)}{interval} (q {small(row.q_e)}) on {row.n_active} active and {row.n_inactive} inactive "
-        f"held-out places; the rule holds on {row.n_holds} and not on {row.n_elsewhere}, from {row.documents:,} "
-        f"documents; contrast q {small(row.q)}, {escaped(row.replacement)} ablation{resample}; active by "
+        f"E {plain(row.e)}{interval} (q {small(row.q_e)}){auroc} on {row.n_active} active and {row.n_inactive} "
+        f"inactive held-out places; the rule holds on {row.n_holds} and not on {row.n_elsewhere}, from "
+        f"{row.documents:,} documents; contrast q {small(row.q)}, {escaped(row.replacement)} ablation{resample}; active by "
         f"{row.label}; {share}{by}."
     )
 

@@ -32,6 +32,7 @@ from headtorch.core.events import (
     AnyEvent,
     CallsMade,
     ExplanationSoFar,
+    HeadClaimTested,
     HeadExplained,
     HeadJudged,
     HeadScored,
@@ -61,7 +62,7 @@ def asking(owls: Owls, place: int) -> ExplainHead:
         if len(
             {
                 label
-                for label, prompt in zip(one.active, state.prompts[one.neuron], strict=True)
+                for label, prompt in zip(one.active, state.labelled_prompts(one), strict=True)
                 if prompt.half == "score"
             }
         )
@@ -95,7 +96,7 @@ def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Ow
     assert isinstance(wire.end(number), RequestDone)
     events = told(wire, number)
     kinds = [type(event) for event in events if is_durable(event)]
-    assert kinds == [HeadExplained, HeadJudged, HeadScored, CallsMade]
+    assert kinds == [HeadExplained, HeadJudged, HeadScored, CallsMade, HeadClaimTested]
     order = [type(event) for event in events]
     assert ExplanationSoFar in order[: order.index(HeadExplained)]
     assert VerdictsSoFar in order[order.index(HeadExplained) : order.index(HeadJudged)]

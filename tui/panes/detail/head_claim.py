@@ -85,6 +85,7 @@ def _scored(score: Score | None, claim: HeadClaim, row: HeadClaimRow | None, pal
             Text(in_brackets(score.interval), style=palette.style("text")),
             fact("n", f"{score.n_active} + {score.n_inactive}", palette),
             fact("q", small(row.q_e if row is not None else None), palette),
+            *([fact("AUROC", plain(score.auroc), palette)] if score.auroc is not None else []),
         ]
     return [*facts, fact("ceiling", plain(claim.auroc_ceiling), palette)]
 

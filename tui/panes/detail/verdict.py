@@ -28,6 +28,7 @@ def verdict(score: Score, width: int, palette: Palette) -> list[Text]:
         fact("n", f"{score.n_active} + {score.n_inactive}", palette),
         fact("F1", fixed(score.f1), palette),
         fact("MCC", fixed(score.mcc), palette),
+        *([fact("AUROC", fixed(score.auroc), palette)] if score.auroc is not None else []),
         fact("p", small(score.p), palette),
         fact("q", small(score.q), palette),
     ]

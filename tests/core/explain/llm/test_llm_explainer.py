@@ -105,5 +105,5 @@ def test_nothing_to_explain_gives_nothing() -> None:
 
 
 def test_an_unknown_version_of_the_prompts_is_refused() -> None:
-    with pytest.raises(ExplanationError, match="version 2"):
-        LlmExplainer(LlmSettings(model="big", prompts=2), FakeChat(claim))
+    with pytest.raises(ExplanationError, match="version 1"):
+        LlmExplainer(LlmSettings(model="big", prompts=1), FakeChat(claim))

@@ -89,10 +89,22 @@ def test_what_is_said_around_a_text_does_not_depend_on_it(text: str) -> None:
 def test_the_looked_up_token_stands_in_marks_that_no_text_can_make() -> None:
     examples = [Example((" ⟦an⟧", " owl", " and"), True, looked_up=1, weight=0.617), Example((" no",), False)]
     user = explainer_messages(task(examples=examples))[1].content
-    assert '1. " \\u27e6an\\u27e7⟦ owl⟧ and" (62%)' in user
-    assert "not part of a text" in user
+    assert '1. " \\u27e6an\\u27e7⟦ owl⟧ and" (source 62%)' in user
+    assert "not part of a text" in user and "effect" not in user.lower()
     unmarked = explainer_messages(task())[1].content
     assert "⟦" not in unmarked and "%" not in unmarked
+
+
+def test_the_effect_of_the_head_stands_behind_a_text_and_is_said_in_words() -> None:
+    examples = [
+        Example((" an", " owl"), True, looked_up=0, weight=0.5, effect=0.314),
+        Example((" no",), False, effect=-0.116),
+        Example((" nor",), False, effect=-0.001),
+    ]
+    user = explainer_messages(task(examples=examples))[1].content
+    assert '1. "⟦ an⟧ owl" (source 50%, effect 31%)' in user
+    assert '1. " no" (effect -12%)\n2. " nor" (effect 0%)' in user
+    assert "replaced by its average output" in user and "negative" in user
 
 
 def test_the_explainer_is_given_both_lists_and_the_token_unless_it_is_hidden() -> None:
@@ -210,5 +222,6 @@ def test_equal_inputs_give_equal_bytes() -> None:
 
 def test_an_unknown_version_of_the_prompts_is_refused() -> None:
     check_version(PROMPTS_VERSION)
+    assert LlmSettings(model="m").prompts == PROMPTS_VERSION
     with pytest.raises(ExplanationError, match="version 99 of the prompts"):
         LlmJudge(LlmSettings(model="m", prompts=99), FakeChat(lambda question: None))
