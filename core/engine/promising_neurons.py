@@ -13,7 +13,8 @@ from headtorch.core.claims import CONTEXT_DRIVEN
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.records import NeuronId, NextTokenNeuron, Record
 
-PLACES = 40  # strongest places of a neuron that are looked at
+PLACES = 40  # strongest places of a neuron, for what follows on them
+SHARE_PLACES = 12  # of these, for the context share
 LEAST_Z, LEAST_SHARE = 4.0, 0.5
 
 
@@ -22,7 +23,7 @@ class PromisingNeuron(Record, frozen=True, kw_only=True):
 
     row: NextTokenNeuron
     next_share: float  # of the places that the neuron's token follows
-    context_share: float  # 1 − Σa⁰/Σa over them, a⁰ with every head at p at its mean
+    context_share: float  # 1 − Σa⁰/Σa over the 12 strongest, a⁰ with every head at p at its mean
     places: int
 
 
@@ -64,6 +65,7 @@ def _context_shares(
 ) -> list[float]:
     if not neurons:
         return []
+    neurons = [(row, of_neuron[:SHARE_PLACES]) for row, of_neuron in neurons]
     places = sorted({place for _, of_neuron in neurons for place in of_neuron})
     number = {place: i for i, place in enumerate(places)}
     rows = [workspace.row(*place) for place in places]
@@ -77,7 +79,7 @@ def _context_shares(
     shares = []
     for (row, _), left in zip(neurons, parts, strict=True):
         top = workspace.index.top(row.neuron, "explain", row.sign, k=PLACES)
-        activation = top.activation[top.activation * row.sign > 0].astype(np.float64)
+        activation = top.activation[top.activation * row.sign > 0][: len(left)].astype(np.float64)
         shares.append(1.0 - float(left.sum() / activation.sum()))
     return shares
 
