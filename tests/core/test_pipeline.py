@@ -14,7 +14,7 @@ import pytest
 import torch
 from planted import HEAD, LOOKED_UP, NEURON, SECOND_HEAD, TARGET, TRIGGER, planted_corpus, planted_hf, planted_tokenizer
 
-from headtorch.core.engine.pipeline import STAGES, run_study
+from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.errors import InputError, Interrupted, StudyError
 from headtorch.core.events import AnyEvent, HeadScored, IndexReady, StageFinished, StageStarted
@@ -22,6 +22,7 @@ from headtorch.core.explain.rule import Rule
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import Prompt
 from headtorch.core.settings import Settings
+from headtorch.core.study.stages import stages_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 from headtorch.core.watch import SILENT, Watch
@@ -155,7 +156,7 @@ def test_random_neurons_stand_beside_those_found(finished: StudyState) -> None:
 
 
 def test_every_stage_is_done_and_the_report_says_e_with_its_counts(letters: Letters, finished: StudyState) -> None:
-    assert all(finished.is_done(stage) for stage in STAGES) and finished.finished is not None
+    assert all(finished.is_done(stage) for stage in stages_of(finished)) and finished.finished is not None
     folder = Study.open("finished").folder / "report"
     assert {str(folder / name) for name in ("report.md", "report.json")} <= set(finished.reports)
     score = finished.scores[NEURON, HEAD, "rules"]
@@ -211,14 +212,14 @@ def test_a_process_that_ends_after_any_stage_loses_nothing_that_was_shown(
     letters: Letters, finished: StudyState
 ) -> None:
     started: list[str] = []
-    for stage in STAGES:
+    for stage in stages_of(finished):
         with Study.create("killed", letters.settings) as study:
             events = run_study(study, Workspace(letters.settings, model=planted_model()))
             for event in shown(events, until=lambda event: isinstance(event, StageFinished)):
                 assert list(Study.open("killed").replay())[-1] == event
                 started += [event.stage] if isinstance(event, StageStarted) else []
         assert Study.open("killed").state.is_done(stage)
-    assert started == list(STAGES)
+    assert started == list(stages_of(finished))
     assert findings(letters.run("killed")) == findings(finished)
 
 
@@ -305,4 +306,5 @@ def test_a_model_of_random_weights_explains_nothing(letters: Letters) -> None:
     assert sum(known) / len(known) == pytest.approx(0.5, abs=0.1)
     assert not any(validity.valid for validity in state.validity.values())
     assert all(score.q is None or score.q > 0.05 for score in scores)
-    assert state.baseline["rules"].random.heads > 0 and state.baseline["rules"].interval is not None
+    assert state.baseline["rules"].random.heads > 0 and state.baseline["rules"].random.neurons < 8
+    assert state.baseline["rules"].interval is None, "none with fewer than eight neurons a group"
