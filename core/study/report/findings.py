@@ -158,8 +158,8 @@ def _sureness(row: ClaimRow) -> str:
     return (
         f"E {plain(row.e)}{interval} (q {small(row.q_e)}){auroc} on {row.n_active} active and {row.n_inactive} "
         f"inactive held-out places; the rule holds on {row.n_holds} and not on {row.n_elsewhere}, from "
-        f"{row.documents:,} documents; contrast q {small(row.q)}, {escaped(row.replacement)} ablation{resample}; active by "
-        f"{row.label}; {share}{by}."
+        f"{row.documents:,} documents; contrast q {small(row.q)}, {escaped(row.replacement)} ablation{resample}; "
+        f"active by {row.label}; {share}{by}."
     )
 
 

@@ -9,12 +9,14 @@ from typing import Any
 import msgspec
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from headtorch.core.analysis.halves import assert_disjoint, near_copies, prompt_text
 from headtorch.core.analysis.score import SHUFFLES, score_judgement, with_adjusted_p
 from headtorch.core.explain.cases import can_be_judged, case_of, unjudged
 from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.protocol import Example, ExplainTask, explaining_examples
+from headtorch.core.explain.rule import Rule, Term
 from headtorch.core.explain.rules import RulesExplainer
 from headtorch.core.records import Explanation, Half, HeadActivity, HeadId, Judgement, NeuronId, Prompt, Score, Verdict
 
@@ -200,6 +202,44 @@ def test_at_most_so_many_of_each_class_are_scored_the_first_in_order() -> None:
     assert (score.n_active, score.n_inactive) == (5, 5)
     active, inactive = [40, 44, 48, 52, 56], [41, 42, 43, 45, 46]
     assert list(asked[0]) == [prompt_text(prompts[i]) for i in sorted(active + inactive)]
+
+
+def test_of_a_firing_set_the_scored_ones_are_spread_over_each_class() -> None:
+    prompts = random_prompts(4)
+    labels = msgspec.structs.replace(activity([i % 4 == 0 for i in range(80)]), places="firing")
+    found = case_of(prompts, labels, said("x"), per_class=4, control_n=2, copies=())
+    active, inactive = [40, 52, 64, 76], [41, 53, 66, 79]
+    assert found.prompts == sorted(active + inactive)
+    assert [found.prompts[place] for place in found.controls] == [40, 41, 76, 79]
+
+
+def test_the_auroc_is_that_of_the_share_of_a_rules_terms_that_hold() -> None:
+    prompts = random_prompts(8)
+    labels = activity([" United" in one.tokens[-3:] for one in prompts])
+    terms = tuple(Term(kind="token", value=" United", nearest=1, farthest=far) for far in (1, 2, 12))
+    rule = Rule(terms=terms, join="and")
+    judgement = judged(prompts, labels, said("rule", rule.dumps()))
+    held = [sum(" United" in prompt_text(prompts[i])[-far:] for far in (1, 2, 12)) / 3 for i in judgement.prompts]
+    assert judgement.probabilities == pytest.approx(held)
+    truth = [labels.active[i] for i in judgement.prompts]
+    assert score_judgement(judgement, labels).auroc == pytest.approx(roc_auc_score(truth, held))
+    by_pattern = scored(prompts, labels, said("re: United", "re: United"))
+    without_terms = scored(prompts, labels, said("none", Rule().dumps()))
+    assert by_pattern.e is not None and by_pattern.auroc is None and without_terms.auroc is None
+
+
+def test_prompts_without_a_probability_do_not_count_in_the_auroc() -> None:
+    prompts = random_prompts(9)
+    labels = activity([i % 2 == 0 for i in range(80)])
+    judgement = judged(prompts, labels, said("x"), lambda _, texts: [True] * len(texts))
+    known = [None if i % 5 == 0 else i / 80 for i in judgement.prompts]
+    pairs = [(p, labels.active[i]) for p, i in zip(known, judgement.prompts, strict=True) if p is not None]
+    found = score_judgement(msgspec.structs.replace(judgement, probabilities=known), labels)
+    assert found.auroc == pytest.approx(roc_auc_score([label for _, label in pairs], [p for p, _ in pairs]))
+    only_active = [0.5 if labels.active[i] else None for i in judgement.prompts]
+    assert score_judgement(msgspec.structs.replace(judgement, probabilities=only_active), labels).auroc is None
+    with pytest.raises(ValueError, match="verdicts"):
+        score_judgement(msgspec.structs.replace(judgement, probabilities=known[1:]), labels)
 
 
 def test_copies_of_explaining_prompts_are_dropped_and_counted() -> None:
