@@ -207,7 +207,7 @@ class HeadClaim(Record, frozen=True, kw_only=True):
     effect_holds: float | None  # Σe / Σa there, oriented as the contrast
     effect_elsewhere: float | None
     contrast: Estimate | None  # Δ, oriented: positive is the claimed direction, also for suppressing heads
-    p: float | None  # one-sided, Δ > 0, wild cluster bootstrap
+    p: float | None  # one-sided, Δ > 0: wild cluster bootstrap, or shifted labels where that is larger
     within_token: Estimate | None = None  # Δ within groups of places that share the last token, pooled
     contrast_resample: Estimate | None = None  # Δ by resample ablation, for findings
     auroc_ceiling: float | None = None

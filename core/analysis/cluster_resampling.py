@@ -153,18 +153,20 @@ def contrast_value(sums: Float[np.ndarray, "4 *draw group"]) -> Float[np.ndarray
     return value
 
 
-def contrast_degrees(sums: Float[np.ndarray, "4 cluster group"]) -> float:
-    """Welch-Satterthwaite degrees of freedom from the effective clusters g of either side; 0 where one has g < 2.
-
-    (1/g₁ + 1/g₀)²/(1/(g₁²(g₁ − 1)) + 1/(g₀²(g₀ − 1))), at most clusters − 1; clusters weigh as they do in Δ.
-    """
+def side_clusters(sums: Float[np.ndarray, "4 cluster group"]) -> tuple[float, float]:
+    """The effective clusters of either side, where it holds and elsewhere; clusters weigh as they do in Δ."""
     _, a1, _, a0 = sums
     share = a1.sum(0) / (a1 + a0).sum(0)  # group
-    g1, g0 = effective_clusters(((1 - share) * a1).sum(1)), effective_clusters((share * a0).sum(1))
-    if min(g1, g0) < 2:
-        return 0.0
-    welch = (1 / g1 + 1 / g0) ** 2 / (1 / (g1**2 * (g1 - 1)) + 1 / (g0**2 * (g0 - 1)))
-    return float(min(welch, a1.shape[0] - 1))
+    return effective_clusters(((1 - share) * a1).sum(1)), effective_clusters((share * a0).sum(1))
+
+
+def welch_degrees(first: float, second: float, clusters: int) -> float:
+    """Welch-Satterthwaite degrees of freedom from the effective clusters g of two sides, both above 1.
+
+    (1/g₁ + 1/g₀)²/(1/(g₁²(g₁ − 1)) + 1/(g₀²(g₀ − 1))), at most clusters − 1.
+    """
+    spread = sum(1 / (g**2 * (g - 1)) for g in (first, second))
+    return min((1 / first + 1 / second) ** 2 / spread, clusters - 1)
 
 
 def wild_p(sums: Float[np.ndarray, "4 cluster group"], *, seed: int, draws: int = DRAWS) -> float:

@@ -17,13 +17,14 @@ from headtorch.core.analysis.cluster_resampling import (
     Contrast,
     cluster_codes,
     cluster_sums,
-    contrast_degrees,
     contrast_value,
     jackknife_error,
     shift_p,
     shifted_contrasts,
+    side_clusters,
     studentised_ratio,
     t_interval,
+    welch_degrees,
     wild_p,
 )
 from headtorch.core.analysis.statistics import balanced_accuracy, balanced_accuracy_interval
@@ -31,6 +32,8 @@ from headtorch.core.claims import Estimate
 from headtorch.core.records import Interval, Verdict
 
 FEWEST = 8  # clusters
+FEWEST_OF_A_SIDE = 2.0  # effective clusters of either side of a contrast
+FEW = 20.0  # of a side, below which its spread is learned from the other side, too
 SPREAD_DRAWS = 1000  # enough for a standard deviation
 
 Floats = NDArray[np.float64]
@@ -106,10 +109,10 @@ def ratio_contrast(
 ) -> tuple[Estimate | None, float | None]:
     """Δ = Σe/Σa where `holds` − Σe/Σa elsewhere, and the one-sided p of Δ > 0. Give −e for a suppressing head.
 
-    Interval: t on Welch-Satterthwaite degrees of freedom, with the larger error of the jackknife over clusters and of
-    labels shifted over what Δ leaves. p: the larger of a wild cluster bootstrap with the null imposed and of shifted
-    labels. Both are None where a side has fewer than two effective clusters, (Σa_c)²/Σa_c² with a_c the cluster's Σa.
-    None, None where a side has no place.
+    Interval: t on Welch-Satterthwaite degrees of freedom with the error of the jackknife over clusters. Where a side
+    has fewer than FEW effective clusters, (Σa_c)²/Σa_c² with a_c the cluster's Σa, the error is that of labels shifted
+    over what Δ leaves, if it is larger. p: the larger of a wild cluster bootstrap with the null imposed and of shifted
+    labels. Both are None where a side has fewer than two effective clusters. None, None where a side has no place.
     """
     groups = np.zeros(np.shape(np.asarray(holds)), np.int64)
     return ratio_contrast_within(effect, activation, holds, groups, clusters, seed=seed, draws=draws)
@@ -139,16 +142,17 @@ def ratio_contrast_within(
     sums = contrast.sums  # 4 cluster group
     whole = sums.sum(1)
     value = float(contrast_value(whole))
-    degrees = contrast_degrees(sums)
     if not np.isfinite(value):
         return None, None
-    if sums.shape[1] < FEWEST or degrees == 0:
+    clusters, (first, second) = sums.shape[1], side_clusters(sums)
+    if clusters < FEWEST or min(first, second) < FEWEST_OF_A_SIDE:
         return Estimate(value), None
-    without = contrast_value(whole[:, None] - sums)
-    shifted = shifted_contrasts(contrast.without(value), seed=seed, draws=min(draws, SPREAD_DRAWS))
-    error = max(jackknife_error(without), float(shifted.std()))
+    error = jackknife_error(contrast_value(whole[:, None] - sums))
+    if min(first, second) < FEW:
+        shifted = shifted_contrasts(contrast.without(value), seed=seed, draws=min(draws, SPREAD_DRAWS))
+        error = max(error, float(shifted.std()))
     p = max(wild_p(sums, seed=seed, draws=draws), shift_p(contrast, seed=seed, draws=draws))
-    return _estimate(value, t_interval(value, error, degrees)), p
+    return _estimate(value, t_interval(value, error, welch_degrees(first, second, clusters))), p
 
 
 def clustered_accuracy(
