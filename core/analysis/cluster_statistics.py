@@ -144,15 +144,15 @@ def ratio_contrast_within(
     value = float(contrast_value(whole))
     if not np.isfinite(value):
         return None, None
-    clusters, (first, second) = sums.shape[1], side_clusters(sums)
-    if clusters < FEWEST or min(first, second) < FEWEST_OF_A_SIDE:
+    n_clusters, (first, second) = sums.shape[1], side_clusters(sums)
+    if n_clusters < FEWEST or min(first, second) < FEWEST_OF_A_SIDE:
         return Estimate(value), None
     error = jackknife_error(contrast_value(whole[:, None] - sums))
     if min(first, second) < FEW:
         shifted = shifted_contrasts(contrast.without(value), seed=seed, draws=min(draws, SPREAD_DRAWS))
         error = max(error, float(shifted.std()))
     p = max(wild_p(sums, seed=seed, draws=draws), shift_p(contrast, seed=seed, draws=draws))
-    return _estimate(value, t_interval(value, error, welch_degrees(first, second, clusters))), p
+    return _estimate(value, t_interval(value, error, welch_degrees(first, second, n_clusters))), p
 
 
 def clustered_accuracy(
