@@ -24,7 +24,7 @@ from headtorch.core.analysis.scan import scan
 from headtorch.core.analysis.trim import Place, trim
 from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
-from headtorch.core.events import StageFinished
+from headtorch.core.events import StageFinished, StageStarted
 from headtorch.core.explain.rule import Rule
 from headtorch.core.model.language_model import LanguageModel
 from headtorch.core.records import HeadActivity, NeuronId, Prompt
@@ -66,7 +66,9 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
 
 
 def run(name: str, settings: Settings, until: str | None = None) -> StudyState:
+    """A study as an earlier version began it: its heads are labelled on max-activating examples."""
     with Study.create(name, settings) as study:
+        study.append(StageStarted(stage="contrast"))
         for event in run_study(study, Workspace(settings, model=model())):
             if isinstance(event, StageFinished) and event.stage == until:
                 break
