@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from headtorch.core.study.state import StudyState
 
 OF_CLAIMS = ("places", "heads", "claims")  # not in the paper's preset, nor in studies of earlier versions
-OF_EXAMPLES = ("contrast", "effects")  # only there; the heads of claims are chosen by exact effects anyway
+OF_EXAMPLES = ("contrast",)  # only there
 
 
 def has_claim_stages(state: StudyState) -> bool:

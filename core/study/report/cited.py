@@ -63,7 +63,9 @@ def cited_prompts(
     lit = _shading(state, neuron, load)
     cited_by: dict[int, set[str]] = {i: set() for i in strongest}
     for part in heads:
-        if part.is_of_firing_places:
+        if part.is_of_firing_places:  # its examples are other places; the strongest show where it looks all the same
+            for i in strongest:
+                cited_by[i].add(str(part.head))
             continue
         for i in chain(part.active_examples, part.inactive_examples, wrong_prompts(part)):
             if i < len(prompts):
