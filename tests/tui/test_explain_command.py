@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -80,10 +81,10 @@ def test_a_run_goes_on_where_its_cap_stopped_it_and_says_what_it_cost(
     assert "price unknown" in stopped.err and "about" in stopped.err  # the plan, before the first call
     left = asked("run", *about)
     assert left.code == 0 and "price unknown" in left.out
-    said = [line for line in left.out.splitlines() if "owl: " in line]
+    said = [line for line in left.out.splitlines() if "owl: " in line and "Explanations by" not in line]
     assert said[0].startswith(f"owl: {server.calls - 5} calls (")
     assert said[1].startswith(f"The whole study until now, owl: {server.calls} calls (") and len(said) == 2
-    assert "Mean E (llm:owl)" in left.out
+    assert "Explanations by llm:owl: of next-token neurons" in left.out
     calls = server.calls
     again = data(asked("run", *about, "--json"))
     assert server.calls == calls
@@ -131,6 +132,24 @@ def test_a_sentence_is_judged_by_the_model_named_for_that(
     [row] = data(cli(*sentence, "--judge-model", "owl", "--base-url", server.base_url, "--yes", "--json"))["heads"]
     assert row["e"] is not None and not any(is_explaining(request) for request in server.requests)
     assert Study.open("ruled").state.judgements[one.neuron, one.head, "me"].judge == "llm:owl"
+
+
+def test_what_is_sent_is_what_was_shown_before_but_for_the_marks(
+    cli: Call, asked: Call, server: ChatServer, places: Places
+) -> None:
+    state = Study.open(places.home / "studies" / "ruled").state
+    one = next(one for one in state.explainable() if state.scores[one.neuron, one.head, "rules"].e is not None)
+    found = data(cli("prompts-for", "ruled", one.neuron, one.head, "--explainer-model", "hawk", "--json"))
+    named = ("--explainer", "llm", "--explainer-model", "hawk", "--base-url", server.base_url, "--yes", "--json")
+    [row] = data(cli("explain", "ruled", one.neuron, one.head, *named))["heads"]
+    assert row["e"] is not None and row["contrast"] is not None
+    [explaining] = [request for request in server.requests if is_explaining(request)]
+    said = re.sub("[⟦⟧]|source [0-9]+%, ", "", explaining["messages"][1]["content"])
+    shown = found["messages"][1]["content"]
+    assert said.split("\n\n")[:3] == shown.split("\n\n")[:3] and "effect" in shown
+    assert shown.count("(effect") == 20  # explain_n
+    assert found["calls"]["explainer"]["calls"] == 1
+    assert 0 <= found["calls"]["judge"]["calls"] - (server.calls - 1) <= 2  # another head's claim, which nobody made
 
 
 @pytest.mark.parametrize(

@@ -37,7 +37,7 @@ def test_the_explainers_prompt_holds_its_half_and_nothing_of_the_other(cli: Call
         assert (text(index) in active) == (index in HALF and is_active(LOOKUP, index))
         assert (text(index) in inactive) == (index in HALF and not is_active(LOOKUP, index))
     assert '" an"' in user["content"]
-    assert (found["neuron"], found["head"], found["prompts"]) == (str(AN), str(LOOKUP), 1)
+    assert (found["neuron"], found["head"], found["prompts"]) == (str(AN), str(LOOKUP), 2)
 
 
 def test_the_token_can_be_hidden(cli: Call, folder: Path) -> None:

@@ -8,7 +8,7 @@ from statistics import mean
 
 import msgspec
 import pytest
-from calls import Call, Places, data, refusal
+from calls import Call, Places, data, refusal, write_corpus
 
 from headtorch.core.events import HeadScored
 from headtorch.core.records import NeuronId
@@ -20,11 +20,18 @@ def done(places: Places) -> dict[str, bool]:
     return {}
 
 
+@pytest.fixture(scope="module")
+def letters(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Enough text for heads to be active at some held-out places and inactive at others."""
+    return write_corpus(tmp_path_factory.mktemp("letters") / "texts", documents=40, words=120)
+
+
 @pytest.fixture
-def ruled(studied: Call, cli: Call, places: Places, done: dict[str, bool]) -> str:
+def ruled(studied: Call, cli: Call, letters: Path, done: dict[str, bool]) -> str:
     """A finished study with a second explainer, whose model and corpus are gone."""
     if not done:
-        assert studied("run", "--study", "scored", "-n", 4, "--random-neurons", 4).code == 0
+        named = ("--study", "scored", "-n", 4, "--random-neurons", 4)
+        assert studied("run", *named, "--corpus", letters).code == 0
         assert cli("explain", "scored", "--explainer", "me", "--explanation", "re:State").code == 0
         done["yes"] = True
     return "scored"
