@@ -12,7 +12,6 @@ from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.me import PATTERN_PREFIX, Pattern
 from headtorch.core.explain.rule import Rule
 from headtorch.core.records import Explanation, HeadId, NeuronId
-from headtorch.core.study.claim_places import SHOWN
 from headtorch.core.study.study import Study
 
 
@@ -47,8 +46,8 @@ def claim_verdicts(study: Study, evidence: Evidence, explanation: Explanation) -
         return ClaimVerdicts(evidence.holds(rule, firing), np.ones(len(firing), bool))
     if explanation.rule is not None and explanation.rule.startswith(PATTERN_PREFIX):
         pattern = Pattern(explanation.rule)
-        texts = ["".join(evidence.places.text(place, SHOWN)) for place in firing.tolist()]  # what is judged for E
-        return ClaimVerdicts(np.array([pattern.found_in(text) for text in texts], bool), np.ones(len(firing), bool))
+        found = [pattern.found_in("".join(text)) for text in evidence.texts_at(firing)]
+        return ClaimVerdicts(np.array(found, bool), np.ones(len(firing), bool))
     judgement = study.state.judgements.get((explanation.neuron, explanation.head, explanation.explainer))
     if judgement is None or not judgement.verdicts:
         return None
