@@ -2,40 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from typing import TypeAlias
 
 import numpy as np
 import scipy.linalg
 import scipy.sparse
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float
 from numpy.typing import NDArray
 from scipy.stats import rankdata
 
-from headtorch.core.explain.lexicon import normal_word
+from headtorch.core.explain.lexicon import normal_word, token_classes
 
 POSITIONS = 8  # tokens at the end whose place counts
 BAG = 32  # tokens at the end whose words count wherever they are
+BAG_WEIGHT, CLASS_WEIGHT = 3.0, 0.2  # beside 1 for tokens by position
+SQUARE_WEIGHT = 4.0  # of two features together, beside each alone
 RIDGES = np.logspace(-2, 2, 13)  # times the mean eigenvalue
 LEAST_PER_CLASS = 5
 
-Labels = Sequence[bool] | Bool[np.ndarray, " text"]
+Feature: TypeAlias = tuple[Hashable, float]  # name and weight
+Sparse: TypeAlias = "scipy.sparse.csr_array[np.float64]"
+Labels: TypeAlias = Sequence[bool] | Bool[np.ndarray, " text"]
 
 
 class TextKernel:
     """Similarities of texts, made once for a set of training and held-out texts, for any number of labellings.
 
-    k(x, y) = Σ_d [x_d = y_d] / d over the last 8 tokens, plus the cosine of the bags of words of the last 32 tokens, a
-    word weighing 1/√d at its smallest distance d from the end. Two texts count by the same words at the same places.
+    k = c + 4c² of the cosine c of two texts, over three kinds of features: which tokens the last 8 are, by position d,
+    each weighing 1/√d; which classes they belong to, likewise; which words are among the last 32 tokens, each weighing
+    1/√d at its smallest distance d from the end. So any feature counts, and any two together.
     """
 
     def __init__(self, train_texts: Sequence[Sequence[str]], held_out_texts: Sequence[Sequence[str]]) -> None:
         texts = [tuple(text[-BAG:]) for text in (*train_texts, *held_out_texts)]
         self.n_train = len(train_texts)
-        kernel = _by_position(texts, self.n_train) + _by_words(texts, self.n_train)  # [text, training text]
-        mean = kernel[: self.n_train].mean(axis=0) if self.n_train else np.zeros(0)
-        centred = kernel - mean - kernel.mean(axis=1, keepdims=True) + mean.mean() if self.n_train else kernel
-        self._held_out = centred[self.n_train :]
-        values, self._vectors = scipy.linalg.eigh(centred[: self.n_train]) if self.n_train else (np.zeros(0), centred)
+        cosine = _cosines(texts, self.n_train)  # [text, training text]
+        kernel = cosine + SQUARE_WEIGHT * cosine**2
+        if self.n_train:
+            mean = kernel[: self.n_train].mean(axis=0)
+            kernel += mean.mean() - mean - kernel.mean(axis=1, keepdims=True)
+        self._held_out = kernel[self.n_train :]
+        values, self._vectors = scipy.linalg.eigh(kernel[: self.n_train]) if self.n_train else (np.zeros(0), kernel)
         self._values = np.maximum(values, 0.0)
 
     def auroc(self, train_labels: Labels, held_out_labels: Labels) -> float | None:
@@ -82,38 +91,46 @@ def auroc(scores: Float[np.ndarray, " text"], labels: Bool[np.ndarray, " text"])
     return float((ranks - n_positive * (n_positive + 1) / 2) / (n_positive * (len(labels) - n_positive)))
 
 
-def _by_position(texts: Sequence[tuple[str, ...]], n_train: int) -> Float[np.ndarray, "text train"]:
-    ids = _numbered([tuple(reversed(text[-POSITIONS:])) for text in texts])
-    kernel = np.zeros((len(texts), n_train))
-    for distance, column in enumerate(ids.T, start=1):
-        same = (column[:, None] == column[None, :n_train]) & (column[:, None] >= 0)
-        kernel += same / distance
-    return kernel
+def _cosines(texts: Sequence[tuple[str, ...]], n_train: int) -> Float[np.ndarray, "text train"]:
+    words = _features(texts, _words)
+    norms = np.sqrt(np.asarray(words.multiply(words).sum(axis=1)).ravel())
+    bags = scipy.sparse.diags_array(math.sqrt(BAG_WEIGHT) / np.maximum(norms, 1e-12)) @ words
+    classes = _features(texts, _classes_by_position) * math.sqrt(CLASS_WEIGHT)
+    features = scipy.sparse.csr_array(scipy.sparse.hstack([_features(texts, _tokens_by_position), classes, bags]))
+    norms = np.sqrt(np.asarray(features.multiply(features).sum(axis=1)).ravel())
+    unit = scipy.sparse.csr_array(scipy.sparse.diags_array(1 / np.maximum(norms, 1e-12)) @ features)
+    cosines: NDArray[np.float64] = (unit @ scipy.sparse.csr_array(unit[:n_train]).T).toarray()
+    return cosines
 
 
-def _numbered(texts: Sequence[tuple[str, ...]]) -> Int[np.ndarray, "text place"]:
-    numbers: dict[str, int] = {}
-    ids = np.full((len(texts), max(map(len, texts), default=0)), -1)
-    for i, text in enumerate(texts):
-        ids[i, : len(text)] = [numbers.setdefault(token, len(numbers)) for token in text]
-    return ids
-
-
-def _by_words(texts: Sequence[tuple[str, ...]], n_train: int) -> Float[np.ndarray, "text train"]:
-    numbers: dict[str, int] = {}
+def _features(texts: Sequence[tuple[str, ...]], read: Callable[[tuple[str, ...]], Iterator[Feature]]) -> Sparse:
+    """One row for each text, one column for each name that `read` gives."""
+    numbers: dict[Hashable, int] = {}
     columns: list[int] = []
     weights: list[float] = []
     starts = [0]
     for text in texts:
-        nearest: dict[int, int] = {}
-        for distance, token in enumerate(reversed(text), start=1):
-            nearest.setdefault(numbers.setdefault(normal_word(token) or token, len(numbers)), distance)
-        columns.extend(nearest)
-        weights.extend(distance**-0.5 for distance in nearest.values())
+        for name, weight in read(text):
+            columns.append(numbers.setdefault(name, len(numbers)))
+            weights.append(weight)
         starts.append(len(columns))
-    bags = scipy.sparse.csr_array((weights, columns, starts), shape=(len(texts), max(1, len(numbers))))
-    norms = np.sqrt(np.asarray(bags.multiply(bags).sum(axis=1)).ravel())
-    scaled = scipy.sparse.csr_array(scipy.sparse.diags_array(1 / np.maximum(norms, 1e-12)) @ bags)
-    train = scipy.sparse.csr_array(scaled[:n_train])
-    dense: NDArray[np.float64] = (scaled @ train.T).toarray()
-    return dense
+    return scipy.sparse.csr_array((weights, columns, starts), shape=(len(texts), max(1, len(numbers))))
+
+
+def _tokens_by_position(text: tuple[str, ...]) -> Iterator[Feature]:
+    for distance, token in enumerate(reversed(text[-POSITIONS:]), start=1):
+        yield (distance, token), distance**-0.5
+
+
+def _classes_by_position(text: tuple[str, ...]) -> Iterator[Feature]:
+    for distance, token in enumerate(reversed(text[-POSITIONS:]), start=1):
+        for name in token_classes(token):
+            yield (distance, name), distance**-0.5
+
+
+def _words(text: tuple[str, ...]) -> Iterator[Feature]:
+    nearest: dict[str, int] = {}
+    for distance, token in enumerate(reversed(text), start=1):
+        nearest.setdefault(normal_word(token) or token, distance)
+    for word, distance in nearest.items():
+        yield word, distance**-0.5

@@ -11,11 +11,12 @@ from jaxtyping import Bool, Float, Int
 from numpy.typing import NDArray
 
 from headtorch.core.explain.lexicon import normal_word, token_classes
-from headtorch.core.explain.rule import Term, TermKind, inside, repeats
+from headtorch.core.explain.rule import Term, TermKind, clause_length, inside, repeats
 
 MAX_TOKENS = 128  # of a text, counted from its end
 WINDOWS = (1, 2, 3, 4, 6, 8, 12, 16, 32)  # the last so many tokens; besides these, anywhere
 OFFSETS = (2, 3)  # exactly so far from the end
+CLAUSE = -1  # instead of a farthest distance
 _FAR = 1 << 10
 _IN_WINDOWS = ("token", "word", "class")
 
@@ -27,7 +28,8 @@ class FeatureTable:
     """Distinct statements about a set of texts: made once, used for any number of labellings of them.
 
     holds: the texts that each statement is true of; no two rows are equal
-    spans, keys, row: the candidate terms (kind and value, nearest and farthest distance) and the row of each, ascending
+    keys, key, spans, row: the candidate terms (kind and value; nearest and farthest distance, CLAUSE: as far as the
+        present clause goes) and the row of each, ascending
     support: every statement is true of at least so many texts, and false of as many
     """
 
@@ -48,6 +50,8 @@ class FeatureTable:
         """A candidate term."""
         kind, value = self.keys[self.key[index]]
         nearest, farthest = self.spans[index].tolist()
+        if farthest == CLAUSE:
+            return Term(kind=kind, value=value, nearest=nearest, clause=True)
         return Term(kind=kind, value=value, nearest=nearest, farthest=farthest)
 
     def costs(self, suggested: Collection[str] = ()) -> Float[np.ndarray, " term"]:
@@ -73,10 +77,10 @@ class FeatureTable:
         first, stop = np.searchsorted(self.row, [statement, statement + 1]).tolist()
         best = min(range(first, stop), key=lambda i: (costs[i], self.keys[self.key[i]], *self.spans[i].tolist()))
         nearest, farthest = self.spans[best].tolist()
-        if self.keys[self.key[best]][0] not in _IN_WINDOWS or farthest == 1 or nearest > 1:
+        if self.keys[self.key[best]][0] not in _IN_WINDOWS or farthest in (1, CLAUSE) or nearest > 1:
             return self.term(best)
         spans = self.spans[first:stop]
-        alike = (self.key[first:stop] == self.key[best]) & (spans[:, 0] == 1) & (spans[:, 1] != 1)
+        alike = (self.key[first:stop] == self.key[best]) & (spans[:, 0] == 1) & ~np.isin(spans[:, 1], (1, CLAUSE))
         by_window = first + np.flatnonzero(alike)[np.argsort(spans[alike, 1], kind="stable")]
         return self.term(int(by_window[len(by_window) // 2]))
 
@@ -98,8 +102,9 @@ _KIND_COST = {"token": 0.2, "word": 0.25, "class": 0.25}
 
 def _distance_cost(farthest: Int[np.ndarray, " term"]) -> Float[np.ndarray, " term"]:
     """0 for the last token, more for statements that many texts meet by chance."""
-    near: NDArray[np.float64] = np.where(farthest == 1, 0.0, np.where((farthest >= 2) & (farthest <= 4), 0.5, 1.0))
-    return near
+    near = np.isin(farthest, (2, 3, 4, CLAUSE))
+    cost: NDArray[np.float64] = np.where(farthest == 1, 0.0, np.where(near, 0.5, 1.0))
+    return cost
 
 
 def least_support(n_texts: int) -> int:
@@ -143,13 +148,15 @@ _Block = tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]  # key, 
 
 
 def _window_terms(texts: Sequence[tuple[str, ...]], support: int) -> tuple[list[Key], list[_Block]]:
-    """Terms on tokens, words and classes, in windows that end with the text and at fixed distances from its end."""
+    """Terms on tokens, words and classes, in windows that end with the text, the last clause, fixed distances."""
     keys, nearest, exact = _distances(texts)
     common = np.flatnonzero((nearest < _FAR).sum(axis=1) >= support)
     blocks: list[_Block] = []
     for window in (*WINDOWS, 0):
         span = np.tile([1, window], (len(common), 1))
         blocks.append((common, span, nearest[common] <= (window or _FAR - 1)))
+    clauses = np.array([clause_length(text) for text in texts], np.int64)
+    blocks.append((common, np.tile([1, CLAUSE], (len(common), 1)), nearest[common] <= clauses))
     for offset in OFFSETS:
         blocks.append((common, np.full((len(common), 2), offset), exact[offset][common]))
     return keys, blocks

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 
 import numpy as np
@@ -13,8 +14,10 @@ from headtorch.core.explain.rule import Rule
 from headtorch.core.explain.search import MAX_TERMS, RuleSearch
 
 FOLDS = 5
-LEAST_GAIN = 0.05  # of cross-validated balanced accuracy over guessing, for a rule to be worth stating
-LONGER_GAIN = 0.02  # and for each further term
+# Of cross-validated balanced accuracy: over guessing, for a rule to be worth stating, and for each further term. From
+# few texts the former of the two is demanded, from many the latter over √(their number).
+LEAST_GAIN = (0.05, 0.6)
+LONGER_GAIN = (0.02, 0.15)
 
 
 def find_rule(
@@ -54,11 +57,12 @@ def _supported_length(search: RuleSearch, folds: Int[np.ndarray, " text"]) -> in
             if best:
                 verdicts[length - 1, left_out] = best[min(length, len(best)) - 1].mask[left_out]
         longest = max(longest, len(best))
-    chosen, accuracy = 0, 0.5 + LEAST_GAIN - LONGER_GAIN
+    least, longer = (min(few, many / math.sqrt(len(active))) for few, many in (LEAST_GAIN, LONGER_GAIN))
+    chosen, accuracy = 0, 0.5 + least - longer
     for length, verdict in enumerate(verdicts[:longest], start=1):
         right = verdict == active
         of_length = float(right[active].mean() + right[~active].mean()) / 2
-        if of_length >= accuracy + LONGER_GAIN:
+        if of_length >= accuracy + longer:
             chosen, accuracy = length, of_length
     return chosen
 

@@ -24,10 +24,42 @@ _WORDS = {
     "seventy eighty ninety hundred thousand million billion trillion first second third fourth fifth dozen half",
     "a month": "january february march april may june july august september october november december",
     "a word for money": "dollar dollars cent cents pound pounds euro euros revenue debt money",
+    'a form of "be"': "am is are was were be been being",
+    'a form of "have"': "have has had having",
+    "a modal verb": "can could may might must shall should will would",
+    "a first-person word": "i we me us my our ours mine myself ourselves",
+    "a third-person pronoun": "he she it they him her them himself herself itself themselves",
+    "a relative pronoun": "who whom whose which that",
+    "a coordinating conjunction": "and or but nor yet",
+    "a subordinating conjunction": "because although though while whereas if unless whether than as when since until "
+    "before after where",
+    "a comparative": "more less better greater rather other fewer larger higher lower lesser further worse smaller "
+    "stronger sooner later earlier longer",
+    "a degree word": "very so too as quite most more less much how such entirely fully",
+    "a word for time": "year years month months day days week weeks time today now session century hour hours season",
+    "a word for an amount": "number part portion amount sum share majority rest most many some one all each any none "
+    "half percent cent",
 }
-_CONTENT_LISTS = {"a number word", "a month", "a word for money"}
+# Their words are function words only where another list has them.
+_GROUPS = (
+    "a number word",
+    "a month",
+    "a word for money",
+    'a form of "be"',
+    'a form of "have"',
+    "a modal verb",
+    "a first-person word",
+    "a third-person pronoun",
+    "a relative pronoun",
+    "a coordinating conjunction",
+    "a subordinating conjunction",
+    "a comparative",
+    "a degree word",
+    "a word for time",
+    "a word for an amount",
+)
 _LISTS = {name: frozenset(words.split()) for name, words in _WORDS.items()}
-_FUNCTION_WORDS = frozenset(word for name in _LISTS.keys() - _CONTENT_LISTS for word in _LISTS[name])
+_FUNCTION_WORDS = frozenset(word for name in _LISTS.keys() - set(_GROUPS) for word in _LISTS[name])
 _MARKS: dict[str, frozenset[str]] = {
     "a sentence end": frozenset(".!?"),
     "a comma": frozenset(","),
@@ -38,6 +70,7 @@ _MARKS: dict[str, frozenset[str]] = {
     "a bracket": frozenset("()[]{}<>"),
     "a currency sign": frozenset("$£€¥"),
 }
+_STOPS = re.compile(r"[.!?,:;–—\n]|--")
 _ENDINGS = {"ing": 5, "ed": 4, "ly": 4, "tion": 6, "s": 4, "ment": 6, "al": 5}  # ending: shortest word that counts
 _YEAR = re.compile(r"1[5-9]\d\d|20\d\d")
 
@@ -85,3 +118,9 @@ def _other_classes(bare: str) -> list[str]:
     elif bare and not any(character.isalnum() for character in bare):
         found.append("punctuation")
     return found
+
+
+@lru_cache(maxsize=65536)
+def is_stop(token: str) -> bool:
+    """Whether a clause ends with the token: it holds one of . ! ? , : ; a dash, or a line break."""
+    return _STOPS.search(token) is not None

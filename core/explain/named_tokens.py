@@ -30,7 +30,7 @@ def term_positions(term: Term, tokens: Sequence[str]) -> list[int]:
         return _open_marks(tokens, term.value)
     if term.kind == "short":
         return []
-    return [i for i in in_window(term, len(tokens)) if term.matches(tokens, i)]
+    return [i for i in in_window(term, tokens) if term.matches(tokens, i)]
 
 
 def _looks_back(term: Term) -> bool:

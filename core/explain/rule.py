@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 
 from headtorch.core.errors import ExplanationError
-from headtorch.core.explain.lexicon import normal_word, token_classes
+from headtorch.core.explain.lexicon import is_stop, normal_word, token_classes
 from headtorch.core.records import Record
 from headtorch.core.text import visible
 
@@ -20,7 +20,8 @@ OPENERS = {"brackets": ("([{", ")]}"), "curly quotes": ("“«", "”»")}
 class Term(Record, frozen=True, kw_only=True):
     """One statement about a text. Distances count from its end: 1 is the last token, the one where the neuron fires.
 
-    token, word, class: `value` is found at a distance from `nearest` to `farthest` (0: anywhere further back)
+    token, word, class: `value` is found at a distance from `nearest` to `farthest` (0: anywhere further back); with
+        `clause` not before the clause in which the text ends, that is behind the last stop before the last token
     repeat: the last `farthest` tokens occurred earlier in the text, in the same order
     short: the text has at most `farthest` tokens; only rules of earlier versions say so
     inside: an opening mark of `value` ("quotes", "brackets", "curly quotes") is still open at the end
@@ -30,6 +31,7 @@ class Term(Record, frozen=True, kw_only=True):
     value: str = ""
     nearest: Annotated[int, msgspec.Meta(ge=1)] = 1
     farthest: Annotated[int, msgspec.Meta(ge=0)] = 0
+    clause: bool = False
     negated: bool = False
 
     def holds(self, tokens: Sequence[str]) -> bool:
@@ -43,7 +45,7 @@ class Term(Record, frozen=True, kw_only=True):
             return len(tokens) <= self.farthest
         if self.kind == "inside":
             return inside(tokens, self.value)
-        return any(self.matches(tokens, i) for i in in_window(self, len(tokens)))
+        return any(self.matches(tokens, i) for i in in_window(self, tokens))
 
     def matches(self, tokens: Sequence[str], index: int) -> bool:
         """Whether the token at `index` is what a term on tokens, words or classes looks for."""
@@ -64,7 +66,8 @@ class Term(Record, frozen=True, kw_only=True):
             return f"{self.value} are {'not ' if self.negated else ''}still open at the end"
         if self.nearest == self.farthest:
             return f"{_place(self.nearest)} is {'not ' if self.negated else ''}{self._what()}"
-        where = "the text" if self.farthest == 0 else f"the last {self.farthest} tokens"
+        whole = "the present clause" if self.clause else "the text"
+        where = whole if self.farthest == 0 else f"the last {self.farthest} tokens"
         return f"{self._what()} is {'not ' if self.negated else ''}{'in' if self.farthest == 0 else 'among'} {where}"
 
     def _what(self) -> str:
@@ -114,10 +117,18 @@ class Rule(Record, frozen=True, kw_only=True):
             raise ExplanationError(f"This is not a rule that headtorch wrote: {error}") from None
 
 
-def in_window(term: Term, n_tokens: int) -> range:
-    """Indices of the tokens that a term on tokens, words or classes looks at, in a text of `n_tokens`."""
-    first = 0 if term.farthest == 0 else max(0, n_tokens - term.farthest)
-    return range(first, max(first, n_tokens - term.nearest + 1))
+def in_window(term: Term, tokens: Sequence[str]) -> range:
+    """Indices of the tokens that a term on tokens, words or classes looks at."""
+    first = 0 if term.farthest == 0 else max(0, len(tokens) - term.farthest)
+    if term.clause:
+        first = max(first, len(tokens) - clause_length(tokens))
+    return range(first, max(first, len(tokens) - term.nearest + 1))
+
+
+def clause_length(tokens: Sequence[str]) -> int:
+    """The number of tokens behind the last stop before the last token."""
+    behind = (distance for distance in range(1, len(tokens)) if is_stop(tokens[-distance - 1]))
+    return next(behind, len(tokens))
 
 
 def repeats(tokens: Sequence[str], n: int) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -15,11 +16,13 @@ from headtorch.core.explain.features import FeatureTable
 from headtorch.core.explain.rule import Rule, Term
 
 MAX_TERMS = 3
-COST_PENALTY = 0.05  # of balanced accuracy, for each unit of a term's cost
+COST_PENALTY = 0.05  # of balanced accuracy, for each unit of a term's cost; less from so many texts on:
+MANY_TEXTS = 30
 NEGATION_COST = 0.5
-BEAM = 40
+BEAM = 20
 
 Mask = Bool[np.ndarray, " text"]
+_PerLiteral = Float[np.ndarray, " literal"]
 _Join = Literal["and", "or"]
 _JOINS: tuple[_Join, _Join] = ("and", "or")
 
@@ -59,13 +62,14 @@ class RuleSearch:
             return []
         counts = _Counts(self.table, texts & self.labels, texts & ~self.labels)
         least = self.table.support if support is None else support
-        beam = self._singles(counts, least)
+        penalties = COST_PENALTY * min(1.0, math.sqrt(MANY_TEXTS / counts.n_texts)) * self._cost
+        beam = self._singles(counts, penalties, least)
         best = []
         while beam:
             best.append(beam[0])
             if len(best) == MAX_TERMS:
                 break
-            beam = self._extended(counts, beam, least)
+            beam = self._extended(counts, penalties, beam, least)
         return best
 
     def rule(self, candidate: Candidate) -> Rule:
@@ -82,19 +86,21 @@ class RuleSearch:
         row: NDArray[np.bool_] = self.table.holds[literal % n]
         return row if literal < n else ~row
 
-    def _singles(self, counts: _Counts, support: int) -> list[Candidate]:
+    def _singles(self, counts: _Counts, penalties: _PerLiteral, support: int) -> list[Candidate]:
         size = counts.size
-        value = 0.5 + counts.weight - COST_PENALTY * self._cost
+        value = 0.5 + counts.weight - penalties
         value[(size < support) | (size > counts.n_texts - support)] = -np.inf
         return [Candidate((int(i),), "or", self._holds(int(i)), float(value[i])) for i in _top(value, BEAM)]
 
-    def _extended(self, counts: _Counts, beam: Sequence[Candidate], support: int) -> list[Candidate]:
+    def _extended(
+        self, counts: _Counts, penalties: _PerLiteral, beam: Sequence[Candidate], support: int
+    ) -> list[Candidate]:
         """Every rule of the beam with one more term."""
         masks = np.array([candidate.mask for candidate in beam])  # beam text
-        costs = np.array([self._cost[list(candidate.literals)].sum() for candidate in beam])
+        of_beam = np.array([penalties[list(candidate.literals)].sum() for candidate in beam])
         both, both_weight = counts.overlap(masks)  # beam literal
         size, own = (column[:, None] for column in counts.of(masks))
-        penalty = COST_PENALTY * (costs[:, None] + self._cost[None, :])
+        penalty = of_beam[:, None] + penalties[None, :]
         scored: list[tuple[float, int, int, _Join]] = []
         for join in _JOINS:
             gain = both_weight if join == "and" else own + counts.weight - both_weight

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import random
+
 import numpy as np
 import pytest
 from random_texts import noisy_labels, random_texts
 
 from headtorch.core.explain.features import feature_table, least_support
 from headtorch.core.explain.learning import find_rule, folds_of
-from headtorch.core.explain.rule import Rule, Term
+from headtorch.core.explain.rule import Rule, Term, clause_length
 
 
 def test_a_planted_rule_is_recovered_from_300_noisy_texts() -> None:
@@ -16,6 +18,17 @@ def test_a_planted_rule_is_recovered_from_300_noisy_texts() -> None:
     labels = noisy_labels(texts, lambda text: " United" in text[-4:], seed=2)
     rule = find_rule(feature_table(texts), labels)
     assert rule.wording() == 'Active when " United" is among the last 4 tokens.'
+
+
+def test_a_rule_about_the_present_clause_is_recovered() -> None:
+    """Commas 3 to 20 tokens from the end: a window of fixed length does worse."""
+    rng = random.Random(4)
+    texts = [[*text] for text in random_texts(300, seed=8)]
+    for text in texts:
+        text[-rng.randint(3, 20)] = ","
+        text[-rng.randint(2, 20)] = " United"
+    rule = find_rule(feature_table(texts), [" United" in text[-clause_length(text) :] for text in texts])
+    assert rule.wording() == 'Active when " United" is in the present clause.'
 
 
 def test_one_table_serves_several_labellings() -> None:

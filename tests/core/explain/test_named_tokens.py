@@ -25,6 +25,7 @@ def word(value: str, farthest: int = 0, **options: object) -> Term:
         ([word("the")], [0, 5, 7]),
         ([Term(kind="token", value=" The", nearest=2, farthest=2)], [7]),
         ([Term(kind="class", value="an article", farthest=3), Term(kind="token", value=" States", farthest=1)], [7, 8]),
+        ([word("the", clause=True)], [0, 5, 7]),
         ([word("the", negated=True)], []),
         ([word("nowhere")], []),
         ([Term(kind="repeat", farthest=1)], [2]),
@@ -62,9 +63,15 @@ def test_a_mark_that_is_closed_is_not_named() -> None:
         ([Term(kind="repeat", farthest=1)], False, False),
         ([Term(kind="inside", value="quotes")], False, False),
         ([Term(kind="short", farthest=4)], True, False),
+        ([word("the", clause=True)], False, False),
         ([], True, False),
     ],
 )
 def test_rules_of_the_last_token_and_of_absence(terms: list[Term], last_only: bool, insertion: bool) -> None:
     assert is_about_last_token(rule(*terms)) is last_only
     assert needs_insertion(rule(*terms)) is insertion
+
+
+def test_only_the_present_clause_is_named_by_a_term_about_it() -> None:
+    tokens = (" the", " Union", ",", " the", " people", " of", " the", ",")
+    assert named_tokens(rule(word("the", clause=True)), tokens) == [3, 6]

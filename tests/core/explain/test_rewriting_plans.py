@@ -40,6 +40,8 @@ def terms(draw: st.DrawFn) -> Term:
     farthest = draw(st.sampled_from([0, 1, 2, 3, 6]))
     nearest = draw(st.sampled_from([1, farthest or 1]))
     value = draw(st.sampled_from(values[kind]))
+    if draw(st.integers(0, 3)) == 0:
+        return Term(kind=kind, value=value, clause=True, negated=negated)  # type: ignore[arg-type]
     return Term(kind=kind, value=value, nearest=nearest, farthest=farthest, negated=negated)  # type: ignore[arg-type]
 
 

@@ -14,7 +14,7 @@ from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.judge import RuleJudge
 from headtorch.core.explain.lexicon import token_classes
 from headtorch.core.explain.protocol import Example, ExplainTask
-from headtorch.core.explain.rule import Rule, Term
+from headtorch.core.explain.rule import Rule, Term, clause_length
 from headtorch.core.explain.rules import RulesExplainer, rule_accuracy, rule_of_examples
 from headtorch.core.records import Explanation, HeadId, NeuronId
 
@@ -149,6 +149,12 @@ TEXT = (" the", " United", " States", " of", " America", ",", " the", " United")
             True,
             "a number is not among the last 4 tokens",
         ),
+        (
+            Term(kind="word", value="united", clause=True),
+            True,
+            'the word "united" in any case is in the present clause',
+        ),
+        (Term(kind="class", value="a comma", clause=True), False, "a comma is in the present clause"),
         (Term(kind="repeat", farthest=2), True, "the last 2 tokens occurred earlier in the text"),
         (Term(kind="repeat", farthest=3), False, "the last 3 tokens occurred earlier in the text"),
         (Term(kind="short", farthest=8), True, "the text has at most 8 tokens"),
@@ -159,6 +165,24 @@ TEXT = (" the", " United", " States", " of", " America", ",", " the", " United")
 def test_terms_mean_what_they_say(term: Term, holds: bool, wording: str) -> None:
     assert term.holds(TEXT) is holds
     assert term.wording() == wording
+
+
+@pytest.mark.parametrize(
+    ("text", "length"),
+    [
+        ("a b c", 3),
+        ("a , b c", 2),
+        ("a , b c .", 3),
+        ("a . , b", 1),
+        ("a -- b c", 2),
+        ("a - b c", 4),
+        ("a ,", 2),
+        (",", 1),
+        ("", 0),
+    ],
+)
+def test_a_clause_begins_behind_the_last_stop_before_the_last_token(text: str, length: int) -> None:
+    assert clause_length(text.split()) == length
 
 
 def test_open_marks_are_seen() -> None:
@@ -174,6 +198,8 @@ def test_open_marks_are_seen() -> None:
     ("token", "classes"),
     [
         (" of", {"a preposition", "a function word", "a lower-case word"}),
+        (" were", {"an auxiliary verb", 'a form of "be"', "a function word", "a lower-case word"}),
+        (" better", {"a comparative", "a content word", "a lower-case word"}),
         (" States", {"a capitalised word", "a content word", "a word in -s"}),
         (" USA", {"a word in capitals", "a content word"}),
         (" 1848", {"a number", "a year"}),
