@@ -38,8 +38,8 @@ def explain(
     """Explain the heads of a study by another explainer, score what it says, and keep both beside what is there.
 
     What it says is tested as claims of the study, where the study tests claims: the effect contrast on unseen text,
-    and rewriting by the terms of a rule. What the explainer has said before is not asked again. For all heads together, p values are adjusted and random
-    neurons compared; for one neuron or head they are not.
+    and rewriting by the terms of a rule. What the explainer has said before is not asked again. For all heads
+    together, p values are adjusted and random neurons compared; for one neuron or head they are not.
 
     \b
     Examples:

@@ -70,7 +70,7 @@ def asked(endpoint: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[l
         patch.setenv("HEADTORCH_HOME", str(home))
         patch.setenv("HEADTORCH_CACHE", str(home / "cache"))
         patch.delenv("OPENAI_API_KEY", raising=False)
-        settings = INDUCTION.settings(home / "texts", documents=48)
+        settings = msgspec.structs.replace(INDUCTION.settings(home / "texts"), explain_n=12, score_n=8)
         llm = LlmSettings(model=MODEL, base_url=endpoint, max_tokens=60, control_n=3, random_n=3)
         yield [explained(settings, llm, name) for name in ("first", "second")]
 
@@ -126,13 +126,12 @@ def every_verdict(judgement: Judgement) -> list[Verdict]:
     return [*judgement.verdicts, *controls, *judgement.empty, *judgement.random_verdicts]
 
 
-def test_its_scores_stand_on_the_same_prompts_as_the_rules_with_counts_and_intervals(asked: list[Asked]) -> None:
+def test_its_scores_stand_on_some_of_the_places_of_the_rules_with_counts_and_intervals(asked: list[Asked]) -> None:
     state = asked[0].state
     for score in asked[0].scores:
         rules = state.scores[score.neuron, score.head, "rules"]
         assert rules.e == 1.0
-        assert (score.n_active, score.n_inactive) == (rules.n_active, rules.n_inactive)
-        assert min(score.n_active, score.n_inactive) >= 5
+        assert (score.n_active, score.n_inactive) == (8, 8) and min(rules.n_active, rules.n_inactive) > 8
         assert score.e is not None and score.interval is not None
         assert 0 <= score.interval.low <= score.e <= score.interval.high <= 1
         controls = {control.name for control in score.controls}
@@ -148,8 +147,20 @@ def test_its_scores_stand_on_the_same_prompts_as_the_rules_with_counts_and_inter
         sys.stdout.write(f"{neuron} {head}: unanswered: {lost.reason}\n")
 
 
+def test_it_says_how_sure_it_is_of_nearly_every_verdict(asked: list[Asked]) -> None:
+    state = asked[0].state
+    judged = [one for one in state.judgements.values() if one.explainer != "rules"]
+    told = [(p, verdict) for one in judged for p, verdict in zip(one.probabilities, one.verdicts, strict=True)]
+    surely = [(p, verdict) for p, verdict in told if p is not None and verdict is not None]
+    assert len(surely) >= 0.9 * len(told) >= 20
+    assert all((p > 0.5) is verdict for p, verdict in surely)  # the model says what is likelier, at temperature 0
+    for score in asked[0].scores:
+        assert score.auroc is not None
+        sys.stdout.write(f"{score.neuron} {score.head} {score.explainer}: AUROC {score.auroc:.2f}, E {score.e:.2f}\n")
+
+
 def test_the_same_claim_judged_again_is_judged_without_a_call(asked: list[Asked]) -> None:
     first, second = (one.for_claim for one in asked)
-    assert sum(one.calls for one in first) >= 20
+    assert sum(one.calls for one in first) >= 16
     assert sum(one.calls + one.unanswered for one in second) == 0
     assert sum(one.cached for one in second) == sum(one.calls + one.cached for one in first)
