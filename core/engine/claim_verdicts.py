@@ -46,8 +46,8 @@ def claim_verdicts(study: Study, evidence: Evidence, explanation: Explanation) -
         return ClaimVerdicts(evidence.holds(rule, firing), np.ones(len(firing), bool))
     if explanation.rule is not None and explanation.rule.startswith(PATTERN_PREFIX):
         pattern = Pattern(explanation.rule)
-        found = [pattern.found_in("".join(text)) for text in evidence.texts_at(firing)]
-        return ClaimVerdicts(np.array(found, bool), np.ones(len(firing), bool))
+        matches = [pattern.found_in("".join(text)) for text in evidence.texts_at(firing)]
+        return ClaimVerdicts(np.array(matches, bool), np.ones(len(firing), bool))
     judgement = study.state.judgements.get((explanation.neuron, explanation.head, explanation.explainer))
     if judgement is None or not judgement.verdicts:
         return None
@@ -69,8 +69,9 @@ def rule_of(explanation: Explanation) -> Rule | None:
 
 def head_rules(study: Study, neuron: NeuronId, explainer: str) -> dict[HeadId, Rule]:
     """The rules of a neuron's explained heads."""
-    said = {
-        head: one for (of, head, name), one in study.state.explanations.items() if (of, name) == (neuron, explainer)
+    rules = {
+        head: rule_of(explanation)
+        for (of, head, name), explanation in study.state.explanations.items()
+        if (of, name) == (neuron, explainer)
     }
-    rules = {head: rule_of(one) for head, one in said.items()}
     return {head: rule for head, rule in rules.items() if rule is not None and rule.terms}

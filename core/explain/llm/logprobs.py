@@ -49,8 +49,8 @@ def _alternative(one: object) -> tuple[str, float] | None:
 def _named_at(answer: str, options: Sequence[str]) -> int | None:
     """Where the answer begins to name one of the options."""
     any_option = "|".join(map(re.escape, options))
-    mentions = [found.start() for found in re.finditer(rf"\b(?:{any_option})\b", answer, re.IGNORECASE)]
-    values = [found.start(1) for found in re.finditer(rf":\s{{0,9}}[\"']?\b({any_option})\b", answer, re.IGNORECASE)]
+    mentions = [match.start() for match in re.finditer(rf"\b(?:{any_option})\b", answer, re.IGNORECASE)]
+    values = [match.start(1) for match in re.finditer(rf":\s{{0,9}}[\"']?\b({any_option})\b", answer, re.IGNORECASE)]
     if values:
         return values[-1]
     return mentions[0] if len(mentions) == 1 else None

@@ -215,6 +215,8 @@ def test_a_pattern_of_ones_own_is_a_claim_tested_on_all_held_out_places(owls: Ow
     own = {neuron for neuron, row in again.state.neurons.items() if not row.random}
     assert set(tests) == {(one.neuron, one.head) for one in claims if one.neuron in own and one.p is not None}
     assert [type(one) for one in owls.events("sure", settings=with_pattern(owls))].count(HeadClaimTested) == 0
+    other = msgspec.structs.replace(with_pattern(owls), explanation="re:Congress")
+    assert [type(one) for one in owls.events("sure", settings=other)].count(HeadClaimTested) == len(heads)
 
 
 def test_a_claim_without_terms_is_said_to_be_not_testable_by_rewriting(owls: Owls, study: Study) -> None:
