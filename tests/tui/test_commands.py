@@ -140,7 +140,7 @@ def test_run_twice_prints_the_same_study(studied: Call, cli: Call) -> None:
     assert len(first["neurons"]) == 3
     assert data(studied(*args))["scores"] == first["scores"]
     table = studied(*args[:-1]).out
-    assert "Neurons, the token each promotes" in table and "report: " in table
+    assert "Neurons and the token each promotes" in table and "report: " in table
     assert "tiny-study" in [study["name"] for study in data(cli("studies", "--json"))]
     assert "tiny-study" in cli("studies").out
 

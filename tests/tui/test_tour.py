@@ -49,7 +49,7 @@ def test_every_pane_shows_something(folder: Path, size: tuple[int, int]) -> None
                 await pilot.press(pane)
                 await pilot.pause(0.3)
                 seen.append(screen_text(app))
-        for text, told in zip(seen, ("L27.N944", "compliance", "H8", "E "), strict=True):
+        for text, told in zip(seen, ("L22.N984", "manner", "H3", "E "), strict=True):
             assert told in text
         assert isinstance(app.engine, FakeEngine) and app.engine.starts == 0
 
@@ -74,7 +74,7 @@ async def test_prompts_and_sources_light_up_as_they_were_recorded(folder: Path) 
         await pilot.pause(0.3)
         assert f"shaded by {app.session.selection.head}" in screen_text(app)
         app.session.selection.shading = "attention"
-        await pilot.press("4", *["right"] * 4)
+        await pilot.press("4", *["right"] * 5)
         await pilot.pause(0.3)
         assert "its shading is not recorded" in screen_text(app)
         assert "As recorded: each token's share" in screen_text(app)
@@ -98,7 +98,7 @@ async def test_its_notes_lead_through_it(folder: Path) -> None:
     app = HeadtorchApp(study=str(folder), engine=FakeEngine)
     async with app.run_test(size=(120, 36)) as pilot:
         await opened(app, pilot)
-        assert "L27.N1326" in app.session.notes.notes["study"]
+        assert "L18.N98" in app.session.notes.notes["study"]
         assert set(app.session.notes.bookmarks) <= {str(neuron) for neuron in app.session.state.neurons}
 
 
