@@ -38,9 +38,9 @@ from headtorch.core.records import HeadId, NeuronId
 
 CONTEXT_EXPLAINER = "rules"  # whoever explains heads: contexts are learned offline
 FEWEST_PAIRS = 20  # in either split, for a context claim
-REWRITTEN = 60  # held-out places that are rewritten
+REWRITTEN = 48  # held-out places that are rewritten
 TRACED = 24  # held-out places on which attention is looked at
-COUNTED_PAIRS = 120  # for the number of heads that take 80 %
+COUNTED_PAIRS = 80  # for the number of heads that take 80 %
 GROUP_BYTES = 2**30  # of head outputs of the neurons whose pairs are exchanged together
 
 Ints = Int[np.ndarray, " place"]

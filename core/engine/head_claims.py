@@ -21,7 +21,7 @@ from headtorch.core.explain.named_tokens import is_about_last_token
 from headtorch.core.explain.rule import Rule
 from headtorch.core.records import HeadId
 
-REWRITTEN = 40  # held-out places that are rewritten for a head claim
+REWRITTEN = 32  # held-out places that are rewritten for a head claim
 DONORS = 4  # of resample ablation, for each place
 
 NO_TERMS = "The explanation has no terms that could be replaced."
