@@ -131,10 +131,10 @@ class PaperMethod:
         def keep(_module: nn.Module, _inputs: Any, output: Tensor) -> None:
             seen.append(output[0, -1, neuron.index])
 
-        long, short, kept = len(tokens), 0, full
+        long, short, kept = len(tokens), min(1, len(tokens) - 1), full  # one token is not tried
         with hooked([(self.activations[neuron.layer], keep)]):
             while long - short > 1:
-                middle = (long + short) // 2
+                middle = (long + short + 1) // 2
                 self._read([first, *tokens[-middle:]])
                 activation = seen.pop().item()
                 if activation >= ratio * full:

@@ -59,7 +59,7 @@ def trim(
     full context. Activations are not monotone in the length, so the methods differ:
     doubling: lengths 1, 2, 4, … until the first success, then bisection between it and the failure before it.
     exact: every length from 1 up; the shortest suffix that succeeds.
-    paper: bisection between one token and the full context.
+    paper: bisection between two tokens and the full context, as the paper's code has it.
 
     Raises:
         ValueError: a place is not counted in its window.
@@ -132,12 +132,14 @@ class _Search:
             length += several
 
     def paper(self) -> None:
+        self._failed = np.maximum(self._failed, np.minimum(1, self.length - 1))  # one token is never tried
         self._try(np.arange(len(self.length)), self.suffixes.longest)
-        self._bisect()
+        self._bisect(upper=True)
 
-    def _bisect(self) -> None:
+    def _bisect(self, *, upper: bool = False) -> None:
+        """Halve the gap until there is none; of two lengths in its middle the lower one is tried, or the upper one."""
         while len(open_prompts := np.flatnonzero(self.length - self._failed > 1)):
-            self._try(open_prompts, (self.length[open_prompts] + self._failed[open_prompts]) // 2)
+            self._try(open_prompts, (self.length[open_prompts] + self._failed[open_prompts] + upper) // 2)
 
     def _try(self, prompts: Int64s, lengths: Int64s) -> npt.NDArray[np.bool_]:  # [request]
         """Evaluate suffixes; a prompt takes the shortest that succeeds. The full context always does."""

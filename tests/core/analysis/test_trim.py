@@ -114,8 +114,9 @@ class Stepwise(FakeModel):
         ("doubling", {5, 16, 30}, 16, [1, 2, 4, 8, 16, 12, 14, 15]),
         ("doubling", {30}, 30, [1, 2, 4, 8, 16, 30, 23, 26, 28, 29]),
         ("exact", {5, 16, 30}, 5, None),
-        ("paper", {5, 16, 30}, 30, [30, 15, 22, 26, 28, 29]),
-        ("paper", set(range(11, 31)), 11, [30, 15, 7, 11, 9, 10]),
+        ("paper", {5, 16, 30}, 16, [30, 16, 9, 13, 15]),
+        ("paper", set(range(11, 31)), 11, [30, 16, 9, 13, 11, 10]),
+        ("paper", set(range(1, 31)), 2, [30, 16, 9, 5, 3, 2]),
     ],
 )
 def test_each_method_asks_for_its_lengths(method, good: set[int], kept: int, asked: list[int] | None) -> None:
