@@ -7,6 +7,7 @@ import shutil
 import threading
 import time
 from collections.abc import Iterator
+from itertools import count
 
 import pytest
 from chat_server import Json, Reply
@@ -84,8 +85,9 @@ def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Ow
     def slow(request: Json) -> Reply:
         assert go.wait(30)
         said = oracle(request)
-        return dataclasses.replace(said, pause=0.05)
+        return dataclasses.replace(said, pause=0.05 * next(turn))  # one after the other, so that some come first
 
+    turn = count(1)
     owls.server.answer = slow
     request = asking(owls, 0)
     number = wire.send(request)
