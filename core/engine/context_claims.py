@@ -153,21 +153,24 @@ def context_claim(
         heads_for_80=patched.heads_for_80 if patched else None,
         rewriting=rewriting_of(evidence, rule, None, limit=REWRITTEN) if full and rule.terms else None,
     )
-    return claim, _arrays(evidence, texts, rule, patched)
+    return claim, _arrays(evidence, texts, rule, patched, [one.head for one in claim.heads])
 
 
 def _wording(rule: Rule) -> str:
     return rule.wording().replace("Active when ", "Fires where ", 1)
 
 
-def _arrays(evidence: Evidence, texts: ContextTexts, rule: Rule, patched: Patched | None) -> Arrays:
+def _arrays(
+    evidence: Evidence, texts: ContextTexts, rule: Rule, patched: Patched | None, heads: Sequence[HeadId]
+) -> Arrays:
+    """What the artefact of the claim holds; `heads` in the claim's order, in units of the activation."""
     every = np.arange(len(evidence.places))
     on, off = texts.pairs[True]
     arrays: Arrays = {"holds": evidence.holds(rule, every), "pair_on": on, "pair_off": off}
     if patched is not None:
-        singles = min(SINGLE, len(patched.ranked))
-        arrays["taken"] = patched.exchanged.taken[:singles].T.astype(np.float32)  # pair head
-        arrays["restored"] = patched.exchanged.restored[:singles].T.astype(np.float32)
+        columns = [patched.ranked.index(head) for head in heads]
+        arrays["taken"] = (evidence.sign * patched.exchanged.taken[columns].T).astype(np.float32)  # pair head
+        arrays["restored"] = (evidence.sign * patched.exchanged.restored[columns].T).astype(np.float32)
     return arrays
 
 

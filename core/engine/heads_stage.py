@@ -39,7 +39,8 @@ Array = NDArray[np.float64]
 
 def choose_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     """For every neuron that heads drive: its heads by exact effect, and their labels. Others have none explained."""
-    neurons = [neuron for neuron in driven_neurons(study) if neuron not in study.state.claim_heads]
+    finished = study.state.claim_heads.keys() & study.state.activity.keys()  # a run may have stopped between the two
+    neurons = [neuron for neuron in driven_neurons(study) if neuron not in finished]
     if neurons:
         rows = ClaimRows(study, neurons)
         candidates = _candidates(workspace, rows, neurons)

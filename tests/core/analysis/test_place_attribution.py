@@ -2,11 +2,11 @@
 
 import numpy as np
 import pytest
+
 from headtorch.core.analysis.attribution import attribute
 from headtorch.core.analysis.place_attribution import place_attribution
 from headtorch.core.analysis.position_replay import Queries, observe
 from headtorch.core.records import NeuronId
-
 from tests.tiny_models import FAMILIES, tiny_model
 
 ROWS = [[5, 9, 3, 7, 11, 2, 40, 8, 21, 6], [4, 4, 9, 30, 2, 7, 8], [12, 3, 5, 6, 7, 22, 90, 1, 2, 17, 14, 60]]

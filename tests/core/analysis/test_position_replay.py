@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from headtorch.core.analysis.edits import Edit
+
 from headtorch.core.analysis.effects import effects
 from headtorch.core.analysis.gradient import gradient_estimate
 from headtorch.core.analysis.position_replay import (
@@ -16,7 +16,6 @@ from headtorch.core.analysis.position_replay import (
 )
 from headtorch.core.analysis.replacements import Replacements
 from headtorch.core.records import NeuronId
-
 from tests.tiny_models import FAMILIES, tiny_model
 
 ROWS = [[5, 9, 3, 7, 11, 2, 40, 8, 21, 6], [4, 4, 9, 30, 2, 7, 8], [12, 3, 5, 6, 7, 22, 90, 1, 2, 17, 14, 60]]

@@ -12,11 +12,14 @@ import torch
 from planted_claims import AND, CANCEL, EITHER, LAST_TOKEN, LOOK_BACK, NEURONS, OR, SPARSE, Head, Neuron
 
 from headtorch.core.claims import ClaimHead, ContextClaim, MatchedHead
+from headtorch.core.engine.heads_stage import choose_heads
 from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.events import HeadActivityFound
 from headtorch.core.explain.rule import Rule
 from headtorch.core.study.claim_places import ClaimPlaces
 from headtorch.core.study.conclusions import conclusions
+from headtorch.core.study.matched_pairs import matched_pairs
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
 
@@ -77,7 +80,7 @@ def planted_study(tmp_path_factory: pytest.TempPathFactory) -> Iterator[PlantedS
         with Study.create("planted", settings) as study:
             for _ in run_study(study, workspace):
                 pass
-        yield PlantedStudy(study, workspace)
+            yield PlantedStudy(study, workspace)
 
 
 def without(shares: Mapping[Head, float], heads: Mapping[Head, float]) -> dict[Head, float]:
@@ -186,6 +189,19 @@ def test_heads_take_and_restore_what_the_closed_form_says(planted_study: Planted
     assert claim.joint[-1].heads == claim.eligible_heads == 2 * planted.HEADS
 
 
+@by_name
+def test_pairs_show_of_each_head_what_the_claim_sums_up(planted_study: PlantedStudy, neuron: Neuron) -> None:
+    claim, texts = planted_study.claim(neuron), planted_study.held_out_pairs(neuron)
+    pairs = matched_pairs(planted_study.study.state, claim, tokens=planted.CONTEXT)
+    assert [(tuple(pair.firing.tokens), tuple(pair.off.tokens)) for pair in pairs] == texts
+    difference = sum(pair.firing.activation - pair.off.activation for pair in pairs)
+    for number, one in enumerate(claim.heads):
+        shown = [pair.heads[number] for pair in pairs]
+        assert {head.head for head in shown} == {one.head}
+        assert sum(head.taken for head in shown) / difference == pytest.approx(one.taken.value, abs=1e-5)
+        assert sum(head.restored for head in shown) / difference == pytest.approx(one.restored.value, abs=1e-5)
+
+
 def test_one_head_that_looks_back_does_it_alone(planted_study: PlantedStudy) -> None:
     claim, [strongest, *others] = planted_study.claim(LOOK_BACK), planted_study.claim(LOOK_BACK).heads
     assert strongest.head == planted.TREATY.id and claim.heads_for_80 == 1
@@ -285,6 +301,17 @@ def test_a_head_that_carries_few_places_is_chosen_as_sparse(planted_study: Plant
     assert 0.03 < share < 0.1
     assert (one.sparse, one.not_explained, one.active_share) == (True, "too rare", share)
     assert [head.sparse for head in planted_study.heads(SPARSE).values()] == [False, False, True]
+
+
+def test_a_run_that_stopped_between_the_heads_of_a_neuron_and_their_labels_makes_up_for_it(
+    planted_study: PlantedStudy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    state = planted_study.state
+    before = state.activity[EITHER.id]
+    assert len(before.heads) == 2
+    monkeypatch.delitem(state.activity, EITHER.id)
+    events = list(choose_heads(planted_study.study, planted_study.workspace))
+    assert [event for event in events if isinstance(event, HeadActivityFound)] == [before]
 
 
 def test_the_verdict_counts_what_was_planted(planted_study: PlantedStudy) -> None:
