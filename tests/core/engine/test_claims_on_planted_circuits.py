@@ -310,7 +310,10 @@ def test_a_run_that_stopped_between_the_heads_of_a_neuron_and_their_labels_makes
     before = state.activity[EITHER.id]
     assert len(before.heads) == 2
     monkeypatch.delitem(state.activity, EITHER.id)
-    events = list(choose_heads(planted_study.study, planted_study.workspace))
+    events = []
+    for event in choose_heads(planted_study.study, planted_study.workspace):
+        events.append(event)
+        state.apply(event)
     assert [event for event in events if isinstance(event, HeadActivityFound)] == [before]
 
 

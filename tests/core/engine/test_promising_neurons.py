@@ -1,4 +1,4 @@
-"""Neurons worth a study: what follows on their training places, what heads account for there, tokens by their neurons."""
+"""Neurons worth a study: what follows on their training places, their context share, tokens by their neurons."""
 
 from __future__ import annotations
 
