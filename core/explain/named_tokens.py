@@ -18,8 +18,9 @@ def is_about_last_token(rule: Rule) -> bool:
 
 
 def needs_insertion(rule: Rule) -> bool:
-    """Whether the rule is one of absence: only a token that is put in can make it false."""
-    return bool(rule.terms) and all(term.negated for term in rule.terms)
+    """Whether the rule is one of absence: its terms that look back are all negated, and only a token put in helps."""
+    looking_back = [term for term in rule.terms if _looks_back(term)]
+    return bool(looking_back) and all(term.negated for term in looking_back)
 
 
 def term_positions(term: Term, tokens: Sequence[str]) -> list[int]:

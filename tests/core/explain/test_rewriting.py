@@ -80,6 +80,14 @@ def test_a_rule_of_absence_is_tested_by_insertion(model: LanguageModel, rows: Ro
     check(model, rows, rule, plan)
 
 
+def test_with_absence_and_a_term_about_the_last_token_a_token_is_put_in(model: LanguageModel, rows: Rows) -> None:
+    absent = Term(kind="class", value="a preposition", farthest=6, negated=True)
+    rule = Rule(terms=(absent, Term(kind="class", value="punctuation", farthest=1, negated=True)), join="and")
+    plan = rewrite_places(LikelyTokens(model, rows), rows, rule, texts_of(model, rows), seed=3)
+    assert plan.kind == "insert" and plan.originals
+    check(model, rows, rule, plan)
+
+
 def test_the_seed_decides_and_limits_hold(model: LanguageModel, rows: Rows) -> None:
     likely, texts = LikelyTokens(model, rows), texts_of(model, rows)
     first = rewrite_places(likely, rows, RULE, texts, seed=3, limit=12)
