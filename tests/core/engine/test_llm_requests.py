@@ -11,7 +11,7 @@ from itertools import count
 
 import pytest
 from chat_server import Json, Reply
-from oracle import oracle
+from oracle import is_explaining, oracle
 from owls import Owls
 from wire import End, Wire
 
@@ -80,14 +80,15 @@ def told(wire: Wire, number: int) -> list[AnyEvent]:
 
 
 def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Owls, wire: Wire) -> None:
-    go = threading.Event()
+    go, told_of_some = threading.Event(), threading.Event()
 
     def slow(request: Json) -> Reply:
         assert go.wait(30)
-        said = oracle(request)
-        return dataclasses.replace(said, pause=0.05 * next(turn))  # one after the other, so that some come first
+        if not is_explaining(request) and next(judged) > 2:
+            assert told_of_some.wait(30)
+        return dataclasses.replace(oracle(request), pause=0.05)
 
-    turn = count(1)
+    judged = count(1)
     owls.server.answer = slow
     request = asking(owls, 0)
     number = wire.send(request)
@@ -95,6 +96,9 @@ def test_other_requests_are_served_while_a_language_model_is_waited_for(owls: Ow
     wire.answer(ReadDocument(id=0, document=0), DocumentText)
     assert not any(isinstance(one, End) and one.request == number for one in wire.heard)
     go.set()
+    while not any(isinstance(event, VerdictsSoFar) for event in told(wire, number)):
+        wire.next()
+    told_of_some.set()
     assert isinstance(wire.end(number), RequestDone)
     events = told(wire, number)
     kinds = [type(event) for event in events if is_durable(event)]
