@@ -8,9 +8,8 @@ import numpy as np
 from jaxtyping import Bool, Int
 
 from headtorch.core.engine.claim_evidence import Evidence
-from headtorch.core.errors import ExplanationError
 from headtorch.core.explain.me import PATTERN_PREFIX, Pattern
-from headtorch.core.explain.rule import Rule
+from headtorch.core.explain.rule import Rule, parsed_rule
 from headtorch.core.records import Explanation, HeadId, NeuronId
 from headtorch.core.study.study import Study
 
@@ -41,7 +40,7 @@ class ClaimVerdicts:
 def claim_verdicts(study: Study, evidence: Evidence, explanation: Explanation) -> ClaimVerdicts | None:
     """By the rule or regular expression of the explanation, else by its judgement; None where it was not judged."""
     firing = evidence.rows.firing(evidence.neuron)
-    rule = rule_of(explanation)
+    rule = parsed_rule(explanation.rule)
     if rule is not None:
         return ClaimVerdicts(evidence.holds(rule, firing), np.ones(len(firing), bool))
     if explanation.rule is not None and explanation.rule.startswith(PATTERN_PREFIX):
@@ -57,20 +56,10 @@ def claim_verdicts(study: Study, evidence: Evidence, explanation: Explanation) -
     return ClaimVerdicts(holds, judged)
 
 
-def rule_of(explanation: Explanation) -> Rule | None:
-    """The explanation's rule in its terms; None for a sentence or a regular expression."""
-    if explanation.rule is None or explanation.rule.startswith(PATTERN_PREFIX):
-        return None
-    try:
-        return Rule.loads(explanation.rule)
-    except ExplanationError:
-        return None
-
-
 def head_rules(study: Study, neuron: NeuronId, explainer: str) -> dict[HeadId, Rule]:
     """The rules of a neuron's explained heads."""
     rules = {
-        head: rule_of(explanation)
+        head: parsed_rule(explanation.rule)
         for (of, head, name), explanation in study.state.explanations.items()
         if (of, name) == (neuron, explainer)
     }

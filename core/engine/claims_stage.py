@@ -10,7 +10,7 @@ import msgspec
 from headtorch.core.claims import HeadClaim
 from headtorch.core.engine.claim_evidence import Evidence
 from headtorch.core.engine.claim_rows import ClaimRows
-from headtorch.core.engine.claim_verdicts import claim_verdicts, head_rules, rule_of
+from headtorch.core.engine.claim_verdicts import claim_verdicts, head_rules
 from headtorch.core.engine.context_claims import (
     CONTEXT_EXPLAINER,
     ContextTexts,
@@ -24,7 +24,7 @@ from headtorch.core.engine.head_claims import head_claim, head_controls, resampl
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, ContextClaimTested, ControlsTested, HeadClaimTested
 from headtorch.core.explain.features import feature_table
-from headtorch.core.explain.rule import Rule
+from headtorch.core.explain.rule import Rule, parsed_rule
 from headtorch.core.records import HeadActivity, HeadId, NeuronId
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
@@ -106,7 +106,7 @@ def _head_claims(
         verdicts = claim_verdicts(study, evidence, explanation)
         if verdicts is None:
             continue
-        rule = rule_of(explanation)
+        rule = parsed_rule(explanation.rule)
         places, holds = verdicts.on(held_out)
         claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=False)
         if full and _is_worth_rewriting(study, claim):

@@ -117,6 +117,14 @@ class Rule(Record, frozen=True, kw_only=True):
             raise ExplanationError(f"This is not a rule that headtorch wrote: {error}") from None
 
 
+def parsed_rule(text: str | None) -> Rule | None:
+    """The rule that an explanation holds; None where it has none, or a regular expression in its place."""
+    try:
+        return Rule.loads(text) if text is not None else None
+    except ExplanationError:
+        return None
+
+
 def in_window(term: Term, tokens: Sequence[str]) -> range:
     """Indices of the tokens that a term on tokens, words or classes looks at."""
     first = 0 if term.farthest == 0 else max(0, len(tokens) - term.farthest)

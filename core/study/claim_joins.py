@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from headtorch.core.causes import Ablation
 from headtorch.core.claims import ContextClaim, Estimate, HeadClaim, JointHeads, MatchedHead, Rewriting
+from headtorch.core.explain.named_tokens import is_about_last_token
+from headtorch.core.explain.rule import parsed_rule
 from headtorch.core.format import small
-from headtorch.core.records import HeadId, Interval, NeuronId, NextTokenNeuron, Validity
+from headtorch.core.records import Explanation, HeadId, Interval, NeuronId, NextTokenNeuron, Validity
 from headtorch.core.study.claim_families import LEVEL, Families
 from headtorch.core.study.claim_rows import (
     CHANCE,
@@ -18,6 +20,8 @@ from headtorch.core.study.claim_rows import (
 from headtorch.core.study.state import StudyState
 
 NOT_VALID, NO_VALIDITY = "neuron not valid", "validity not measured"
+RULE_OF_LAST_TOKEN = "the rule is about the last token alone"
+NOT_WITHIN_TOKEN = "contrast not surely above 0 among places with the same last token"
 NOT_PATCHED, NOT_REWRITTEN = "matched patching not measured", "rewriting not tested"
 
 
@@ -116,7 +120,7 @@ def head_row(state: StudyState, found: NextTokenNeuron, claim: HeadClaim, famili
                 *_against_validity(validity),
                 *_against_e(score.e if score else None, low, q_e),
                 *_against_contrast(contrast, q),
-                *(["about the last token alone"] if claim.tag is not None else []),
+                *([_why_last_token(explanation)] if claim.tag is not None else []),
             ],
             claim.rewriting,
         ),
@@ -210,6 +214,11 @@ def _against_contrast(contrast: Estimate | None, q: float | None) -> list[str]:
     if contrast.value <= 0:
         return ["effect contrast against the claimed direction"]
     return [] if q is not None and q < LEVEL else [f"effect contrast not above 0{_with_q(q)}"]
+
+
+def _why_last_token(explanation: Explanation | None) -> str:
+    rule = parsed_rule(explanation.rule) if explanation is not None else None
+    return RULE_OF_LAST_TOKEN if rule is not None and is_about_last_token(rule) else NOT_WITHIN_TOKEN
 
 
 def _with_rewriting(reasons: list[str], rewriting: Rewriting | None) -> list[str]:

@@ -32,7 +32,7 @@ class Conclusions(Record, frozen=True, kw_only=True):
     verdict: StudyVerdict
     findings: list[ClaimRow]
     candidates: list[ClaimRow]
-    last_token: list[ClaimRow]  # about the token at p alone: no claims about context
+    last_token: list[ClaimRow]  # not shown to go beyond the token at p
     random: list[ClaimRow]  # of the random baseline
 
 
@@ -49,25 +49,43 @@ def conclusions(state: StudyState) -> Conclusions:
     last_token = [row for row in studied if _is_last_token(row)]
     candidates = in_order([row for row in studied if row.reasons and not _is_last_token(row)])
     random = [row for row in rows if row.random]
+    verdict = _verdict(state, studied, random)
+    return Conclusions(
+        verdict=verdict, findings=findings, candidates=candidates, last_token=in_order(last_token), random=random
+    )
+
+
+def _verdict(state: StudyState, studied: Sequence[ClaimRow], random: Sequence[ClaimRow]) -> StudyVerdict:
+    """What the study's own explainer came to, others counted apart: two explainers of one head are not two findings."""
+    own = state.settings.explainer_name if state.settings is not None else "rules"
+    rows = [row for row in studied if isinstance(row, ContextRow) or row.explainer == own]
+    findings = [row for row in rows if row.is_finding]
+    last_token = [row for row in rows if _is_last_token(row)]
+    candidates = [row for row in rows if row.reasons and not _is_last_token(row)]
+    others = [row for row in studied if isinstance(row, HeadClaimRow) and row.explainer != own]
     verdict = StudyVerdict(
         sentence="",
         tested=bool(rows) or state.is_done("claims"),
         **_neurons(state),
-        claims=len(studied),
-        context_claims=_contexts(studied),
-        head_claims=len(studied) - _contexts(studied),
+        claims=len(rows),
+        context_claims=_contexts(rows),
+        head_claims=len(rows) - _contexts(rows),
         findings=len(findings),
         context_findings=_contexts(findings),
         head_findings=len(findings) - _contexts(findings),
         candidates=len(candidates),
         last_token_claims=len(last_token),
+        others={
+            name: (
+                sum(row.explainer == name for row in others),
+                sum(row.explainer == name and row.is_finding for row in others),
+            )
+            for name in dict.fromkeys(row.explainer for row in others)
+        },
         controls=control_counts(state),
-        random=_random(state, random),
+        random=_random(state, [row for row in random if isinstance(row, ContextRow) or row.explainer == own]),
     )
-    verdict = msgspec.structs.replace(verdict, sentence=_sentence(state, verdict, candidates))
-    return Conclusions(
-        verdict=verdict, findings=findings, candidates=candidates, last_token=in_order(last_token), random=random
-    )
+    return msgspec.structs.replace(verdict, sentence=_sentence(state, verdict, candidates))
 
 
 def claim_rows(state: StudyState) -> list[ClaimRow]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+import msgspec
+
 from headtorch.core.format import count
 from headtorch.core.records import Record
 from headtorch.core.text import visible
@@ -56,7 +58,8 @@ class StudyVerdict(Record, frozen=True, kw_only=True):
     context_findings: int
     head_findings: int
     candidates: int  # without the claims about the last token
-    last_token_claims: int
+    last_token_claims: int  # not shown to go beyond the last token
+    others: dict[str, tuple[int, int]] = msgspec.field(default_factory=dict)  # claims and findings by other explainers
     controls: Controls = Controls()
     random: RandomNeurons = RandomNeurons()
 
@@ -70,7 +73,8 @@ def verdict_sentence(verdict: StudyVerdict, token: str | None, reasons: Mapping[
     if not verdict.neurons:
         return "No next-token neuron was found."
     lead = "" if verdict.findings or not verdict.claims else "Nothing passed every test. "
-    return f"{lead}{_neurons(verdict, token)} {_claims(verdict, reasons)}{controls_sentence(verdict.controls)}"
+    claims = f"{_claims(verdict, reasons)}{controls_sentence(verdict.controls)}{_of_others(verdict)}"
+    return f"{lead}{_neurons(verdict, token)} {claims}"
 
 
 def controls_sentence(controls: Controls) -> str:
@@ -120,9 +124,8 @@ def _claims(verdict: StudyVerdict, reasons: Mapping[str, int]) -> str:
     if not verdict.claims:
         return "No claim could be tested."
     tested = f"{count(verdict.claims, 'claim was', 'claims were')} tested on held-out text"
-    aside = (
-        f"{verdict.last_token_claims:,} {'is' if verdict.last_token_claims == 1 else 'are'} about the last token alone"
-    )
+    are = "is" if verdict.last_token_claims == 1 else "are"
+    aside = f"{verdict.last_token_claims:,} {are} not shown to go beyond the last token"
     if not verdict.findings:
         named = [f"{reason} ({number:,})" for reason, number in [*reasons.items()][:REASONS_NAMED]]
         why = f"; the most common reasons: {', '.join(named)}" if named else ""
@@ -141,6 +144,15 @@ def _claims(verdict: StudyVerdict, reasons: Mapping[str, int]) -> str:
         aside if verdict.last_token_claims else "",
     ]
     return f"{tested}: {_listed([part for part in parts if part])}."
+
+
+def _of_others(verdict: StudyVerdict) -> str:
+    parts = [
+        f"{findings:,} of {claims:,} by {visible(name)}"
+        for name, (claims, findings) in verdict.others.items()
+        if claims
+    ]
+    return f" Findings of other explainers: {_listed(parts)}." if parts else ""
 
 
 def _listed(parts: list[str]) -> str:

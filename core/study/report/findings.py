@@ -101,17 +101,17 @@ def candidates(report: Report) -> list[str]:
 
 
 def last_token(report: Report) -> list[str]:
-    """Claims about the token at p alone."""
+    """Claims that are not shown to be about more than the token at p."""
     if not report.last_token:
         return []
     shown = report.last_token[:CANDIDATES_SHOWN]
     return [
-        "### About the last token alone",
-        "Rules about the token that the neuron fires on, or whose contrast vanishes among places that share it: they "
-        "say nothing about context.",
+        "### Not shown to go beyond the last token",
+        "Rules about the token that the neuron fires on, or whose contrast is not surely above 0 among places that "
+        "share it, as a claim about context must be.",
         table(
-            ["claim", "rule", "numbers"],
-            [_cells(row) for row in shown],
+            ["claim", "rule", "numbers", "no finding, because"],
+            [[*_cells(row), escaped(", ".join(row.reasons))] for row in shown],
         ),
     ]
 

@@ -85,7 +85,7 @@ _CLAIM_NOTES = (
     "clusters.",
     "A finding passed every test: the neuron predicts its token; the lower bound of E is above 0.5 with q < 0.05; of a "
     "neuron, at least one head takes a share above 0 with q < 0.05, of a head, the effect contrast is above 0 with "
-    "q < 0.05 and is not one of the last token alone; and rewriting agrees, or could not be tested. Everything else is "
+    "q < 0.05 and goes beyond the last token; and rewriting agrees, or could not be tested. Everything else is "
     "a candidate. q is the p value adjusted by Benjamini and Hochberg over the study's claims of the same kind; "
     "next-token neurons and random neurons are apart.",
     "Rewriting: on held-out text where the rule holds, the tokens that make it hold are replaced by tokens that the "

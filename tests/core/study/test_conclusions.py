@@ -89,7 +89,7 @@ def test_a_context_claim_that_fails_one_test_is_a_candidate(
         ({"contrast": Estimate(-0.1, -0.2, 0.0), "p": 1e-4}, "effect contrast against the claimed direction"),
         ({"contrast": None, "p": None}, "no effect contrast"),
         ({"p": 0.3}, "effect contrast not above 0 (q 0.3)"),
-        ({"tag": "last token"}, "about the last token alone"),
+        ({"tag": "last token"}, "contrast not surely above 0 among places with the same last token"),
     ],
 )
 def test_a_head_claim_that_fails_one_test_is_no_finding(state: StudyState, fields: dict[str, Any], reason: str) -> None:
@@ -170,7 +170,7 @@ def test_the_sentence_says_neurons_claims_findings_and_controls(state: StudyStat
     assert conclusions(state).verdict.sentence == (
         "4 of 5 neurons predict “ of”; heads drive 3 of them, the last token alone drives 1. "
         "12 claims were tested on held-out text: 5 are findings (2 about when a neuron fires and 3 about when a head "
-        "drives it), 6 are candidates and 1 is about the last token alone. "
+        "drives it), 6 are candidates and 1 is not shown to go beyond the last token. "
         "Of the controls, which should fail, 0 of 8 with a rule of another neuron, 0 of 8 with shuffled labels and 0 "
         "of 4 with shuffled pairs passed the same tests. 1 of 8 passed with the rule of another head of the same "
         "neuron; part of these may, for heads of one neuron share contexts."
@@ -182,7 +182,7 @@ def test_without_a_finding_the_sentence_says_what_most_claims_fail(state: StudyS
     state.controls.clear()
     assert conclusions(state).verdict.sentence == (
         "Nothing passed every test. None of 5 neurons predicts “ of”. 12 claims were tested on held-out text, of which "
-        "1 is about the last token alone; the most common reasons: validity not measured (11), E not above chance (3), "
+        "1 is not shown to go beyond the last token; the most common reasons: validity not measured (11), E not above chance (3), "
         "effect contrast against the claimed direction (2)."
     )
 

@@ -107,7 +107,7 @@ def _checks(claim: HeadClaim, row: HeadClaimRow | None, palette: Palette) -> lis
             facts.append(fact(name, points_with_interval(delta), palette, style=_sure(delta)))
     if claim.tag is not None:
         facts.append(
-            fact("tag", "last token: it is about the token at p alone, not about context", palette, style="warning")
+            fact("tag", "last token: not shown to be about more than the token at p", palette, style="warning")
         )
     if row is not None and row.raises_p:
         facts.append(fact("ablating it raises p(t): Δ log p", signed(row.delta_log_p), palette, style="warning"))

@@ -19,8 +19,8 @@ compared. The token that the neuron is read at is underlined and never touched; 
 Then the claim about the selected head. removes: share of the activation that goes when the head's output is replaced, \
 where the rule holds and elsewhere; Δ: the difference in points; n: active + inactive places; active by: what calls a \
 place active, with how well it goes with the effect (Spearman); Δ by resample: with other texts' outputs instead of \
-the mean; Δ within a last token: among places that end alike; last token: a rule about the token at p (where the \
-neuron is read) alone, which is no context; p(t): probability of the neuron's token. effect, A(h): changes under \
+the mean; Δ within a last token: among places that end alike; last token: a claim not shown to be about more than \
+the token at p (where the neuron is read); p(t): probability of the neuron's token. effect, A(h): changes under \
 rewriting, of what the head does and of its attribution.
 ✓ finding: the neuron is valid, E and Δ (or a share taken) hold at q < 0.05, and rewriting agrees or cannot be tested. \
 · candidate: what speaks against it stands behind.
