@@ -116,6 +116,7 @@ class IndexReady(DurableEvent, frozen=True, kw_only=True):
     windows: int
     tokens: int
     seconds: float
+    shipped: bool = False  # it came with headtorch and was not made on this machine
 
 
 class PromptsFound(DurableEvent, frozen=True, kw_only=True):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import lzma
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,6 +21,7 @@ from headtorch.core.files import replace_file
 from headtorch.core.records import Half, NeuronId
 
 _LOW_32 = 0xFFFFFFFF
+SHIPPED = Path(__file__).parents[1] / "model" / "demo" / "index"
 
 
 @dataclass(frozen=True)
@@ -60,6 +62,7 @@ class ActivationIndex:
     reservoir_activations: npt.NDArray[np.float32]  # [half, neuron, bin, place]
     random_hashes: Int64s  # [half, place], ascending
     random_places: Int64s  # [half, place]
+    shipped: bool = False  # it came with headtorch and was not made on this machine
 
     @property
     def d_mlp(self) -> int:
@@ -166,7 +169,7 @@ class ActivationIndex:
         return cls(**facts, **arrays)
 
 
-_FACTS = ("key", "layers", "top_k", "covered", "blocks_left")
+_FACTS = ("key", "layers", "top_k", "covered", "blocks_left", "shipped")
 _ARRAYS = tuple(name for name in ActivationIndex.__dataclass_fields__ if name not in _FACTS)
 
 
@@ -185,6 +188,21 @@ def index_file_name(key: str, *covered: range) -> str:
     """The name of an index's file: one per key and ranges of windows."""
     ranges = "_".join(f"{r.start}-{r.stop}" for r in covered if len(r))
     return f"index-{key[:24]}-{ranges[:80]}.safetensors"
+
+
+def unpack_shipped(name: str, folder: Path) -> bool:
+    """Put the index that ships with headtorch under this name where a scan would leave it; whether there is one.
+
+    It is that of the default question: the demo model on the annual messages, on a CPU. Raises StorageError when the
+    folder cannot be written.
+    """
+    packed = SHIPPED / f"{name}.xz"
+    if not packed.is_file():
+        return False
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        replace_file(folder / name, lzma.decompress(packed.read_bytes()))
+    return True
 
 
 def merge(a: ActivationIndex, b: ActivationIndex) -> ActivationIndex:

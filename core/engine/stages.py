@@ -104,6 +104,7 @@ def build_index(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
         windows=len(workspace.corpus.windows),
         tokens=workspace.corpus.n_tokens,
         seconds=time.monotonic() - started,
+        shipped=index.shipped,
     )
 
 

@@ -11,7 +11,7 @@ from torch import Tensor
 
 from headtorch.core.analysis.baselines import Baselines, KeptTraces, baselines
 from headtorch.core.analysis.congruence import best_token
-from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name
+from headtorch.core.analysis.index import ActivationIndex, could_hold, index_file_name, unpack_shipped
 from headtorch.core.analysis.index_size import index_bytes
 from headtorch.core.analysis.places import HALVES, Places
 from headtorch.core.analysis.ranking import Ranking
@@ -49,6 +49,7 @@ class Workspace:
         self.device = device
         self.watch = watch
         self.llm = LanguageModels(watch=watch)  # replaced where somebody says how language models are reached
+        self.shipped_index = True  # may be taken where it answers the question; else the corpus is scanned here
         self.cluster: ClusterAccess | None = None  # a Ray cluster for the scan; None: this process scans
         self.on_best: Callable[[BestSoFar], None] | None = None  # hears of the best places while a scan goes on
         if model is not None:
@@ -93,8 +94,9 @@ class Workspace:
 
     @cached_property
     def index(self) -> ActivationIndex:
-        """The activation index of the layers: loaded, resumed or built."""
+        """The activation index of the layers: loaded, resumed or built; the default one ships with headtorch."""
         with self.watch.stage("scan"):
+            self._take_shipped_index()
             self._preview_index()
             if self.cluster is not None:
                 return scan_on_cluster(
@@ -117,6 +119,17 @@ class Workspace:
                 watch=self.watch,
                 on_best=self.on_best,
             )
+
+    def _take_shipped_index(self) -> None:
+        """Unpack the index that ships with headtorch, or remove it where the corpus is to be scanned here."""
+        path = self._index_file
+        if self.shipped_index:
+            if not path.exists() and unpack_shipped(path.name, path.parent):
+                self.watch.note(
+                    "Using the index that ships with headtorch; --no-shipped-index builds it here.", minor=True
+                )
+        elif path.exists() and ActivationIndex.load(path).shipped:
+            path.unlink()
 
     def _preview_index(self) -> None:
         """Say how large the index will be, where there is nothing of it yet."""
@@ -152,8 +165,10 @@ class Workspace:
         layers = tuple(sorted(set(self.layers)))
         neurons = self.model.facts.d_mlp * len(layers)
         files = index_folder().glob("index-*.safetensors")
-        if not any(could_hold(path, layers, neurons, self.settings.top_k) for path in files):
+        shipped = self.shipped_index and (self.settings.model, self.settings.corpus) == ("demo", "sotu")
+        if not shipped and not any(could_hold(path, layers, neurons, self.settings.top_k) for path in files):
             return None  # without opening the corpus
+        self._take_shipped_index()
         path = self._index_file
         return self.index if path.exists() and ActivationIndex.load(path).blocks_left == 0 else None
 

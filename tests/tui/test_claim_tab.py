@@ -92,7 +92,9 @@ def test_a_suppressing_head_a_last_token_claim_and_one_that_raises_p_are_told(cl
     text = words(page(session, "Claim", 78))
     assert "L12.H8 holds it back where" in text and "holds back 2" in text and "by insertion" in text
     session.select_head(HeadId(4, 4))
-    assert "· last token: contrast not surely above 0 among places with the same last token" in words(page(session, "Claim", 78))
+    assert "· last token: contrast not surely above 0 among places with the same last token" in words(
+        page(session, "Claim", 78)
+    )
     assert "tag last token" in words(page(session, "Claim", 78))
     session.select_neuron(RAISED)
     session.select_head(HeadId(2, 6))

@@ -38,6 +38,7 @@ def scan(
     cluster = cluster_access(ray, shards, workers)
     with profiling(profile) as measured, progress_bars() as watch:
         workspace = Workspace(index.settings(), device=index.device, watch=measured(watch))
+        workspace.shipped_index = index.shipped_index
         workspace.cluster = cluster
         built = workspace.index
     found = {

@@ -64,6 +64,7 @@ class ScanOptions(IndexOptions):
     """The same for a command that is not about one neuron."""
 
     layers: options.Layers = DEFAULT_LAYERS
+    shipped_index: options.ShippedIndex = True
 
 
 def spread(command: Callable[..., None]) -> Callable[..., None]:

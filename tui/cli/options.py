@@ -25,6 +25,13 @@ IndexLayers = Annotated[
 ]
 Context = Annotated[int, typer.Option(min=2, help="Longest row in tokens, the first token included.")]
 TopK = Annotated[int, typer.Option(min=1, help="Top places kept for each neuron and half of the corpus.")]
+ShippedIndex = Annotated[
+    bool,
+    typer.Option(
+        "--shipped-index/--no-shipped-index",
+        help="Take the index that ships with headtorch for the demo model and sotu, or build it here.",
+    ),
+]
 Seed = Annotated[int, typer.Option(help="Of all that is drawn at random.")]
 Explainer = Annotated[
     Literal["rules", "me", "llm"],

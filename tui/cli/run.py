@@ -112,6 +112,7 @@ def run(
     with profiling(profile) as measured, progress_bars() as watch:
         workspace = Workspace(asked, device=index.device, watch=measured(watch))
         workspace.cluster = cluster
+        workspace.shipped_index = index.shipped_index
         workspace.llm = language_models(access, watch, yes=yes, silent=json)
         if not (where / "study.json").exists():
             workspace.check_question()

@@ -43,6 +43,7 @@ def tokens(
 
     with progress_bars() as watch:
         workspace = Workspace(index.settings(), device=index.device, watch=watch)
+        workspace.shipped_index = index.shipped_index
         workspace.check_question()
         neurons = promising_neurons(workspace)
     if json:

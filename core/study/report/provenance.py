@@ -39,7 +39,9 @@ def _facts(report: Report) -> list[tuple[str, str]]:
         facts.append(("corpus", f"{corpus.name}; content {corpus.fingerprint}"))
     if index is not None:
         context = report.settings.context if model is None else min(report.settings.context, model.context)
-        facts.append(("index", f"{index.windows:,} windows of at most {context:,} tokens, {index.tokens:,} tokens"))
+        origin = "; shipped with headtorch" if index.shipped else ""
+        size = f"{index.windows:,} windows of at most {context:,} tokens, {index.tokens:,} tokens"
+        facts.append(("index", f"{size}{origin}"))
     facts.append(("seeds", f"{report.settings.seed}; of the halves {report.settings.split_seed}"))
     spent = ", ".join(f"{stage} {seconds:.1f} s" for stage, seconds in report.seconds.items())
     facts.append(("time", f"{spent}; {sum(report.seconds.values()):.1f} s in all" if spent else "–"))

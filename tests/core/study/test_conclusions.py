@@ -182,8 +182,8 @@ def test_without_a_finding_the_sentence_says_what_most_claims_fail(state: StudyS
     state.controls.clear()
     assert conclusions(state).verdict.sentence == (
         "Nothing passed every test. None of 5 neurons predicts “ of”. 12 claims were tested on held-out text, of which "
-        "1 is not shown to go beyond the last token; the most common reasons: validity not measured (11), E not above chance (3), "
-        "effect contrast against the claimed direction (2)."
+        "1 is not shown to go beyond the last token; the most common reasons: validity not measured (11), E not above "
+        "chance (3), effect contrast against the claimed direction (2)."
     )
 
 

@@ -55,7 +55,13 @@ def test_the_markdown_begins_with_the_verdict_and_the_findings(report: Report) -
     headings = [line for line in markdown.splitlines() if line.startswith("## ")]
     assert headings[:2] == ["## Findings", "## The question"]
     assert markdown.split("\n\n")[1] == f"**{report.verdict.sentence}**"
-    order = ["### L18.N98 →", "### Controls", "### Candidates", "### Not shown to go beyond", "### Driven by their last"]
+    order = [
+        "### L18.N98 →",
+        "### Controls",
+        "### Candidates",
+        "### Not shown to go beyond",
+        "### Driven by their last",
+    ]
     assert [markdown.index(one) for one in order] == sorted(markdown.index(one) for one in order)
 
 
