@@ -20,7 +20,7 @@ from headtorch.core.engine.context_claims import (
     shuffled_control,
 )
 from headtorch.core.engine.firing_stage import driven_neurons
-from headtorch.core.engine.head_claims import head_claim, head_controls, resample_contrast
+from headtorch.core.engine.head_claims import head_claim, head_controls, resample_contrast, resampled_activations
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, ContextClaimTested, ControlsTested, HeadClaimTested
 from headtorch.core.explain.features import feature_table
@@ -101,18 +101,24 @@ def _head_claims(
     neuron, state = evidence.neuron, study.state
     chosen = state.claim_heads.get(neuron)
     held_out = evidence.places.held_out[evidence.rows.firing(neuron)]
+    tested = []
     for head in [one for one in (chosen.heads if chosen else []) if one.head in heads]:
         explanation = state.explanations[neuron, head.head, explainer]
         verdicts = claim_verdicts(study, evidence, explanation)
-        if verdicts is None:
-            continue
-        rule = parsed_rule(explanation.rule)
-        places, holds = verdicts.on(held_out)
-        claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=False)
-        if full and _is_worth_rewriting(study, claim):
+        if verdicts is not None:
+            places, holds = verdicts.on(held_out)
+            rule = parsed_rule(explanation.rule)
+            claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=False)
+            tested.append((head, verdicts, rule, claim))
+    worth = [head.head for head, _, _, claim in tested if full and _is_worth_rewriting(study, claim)]
+    after = resampled_activations(evidence, worth)
+    for head, verdicts, rule, claim in tested:
+        if head.head in worth:
+            places, holds = verdicts.on(held_out)
             claim = head_claim(evidence, head, explainer, holds, rule, places=places, full=True)
-            resampled = resample_contrast(evidence, head, holds, places)
-            claim = msgspec.structs.replace(claim, contrast_resample=resampled)
+            if head.head in after:
+                resampled = resample_contrast(evidence, head, holds, after[head.head], places)
+                claim = msgspec.structs.replace(claim, contrast_resample=resampled)
         yield HeadClaimTested(claim=claim, artefact=study.save_arrays(verdicts.arrays()))
 
 

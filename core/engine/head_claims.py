@@ -15,6 +15,7 @@ from headtorch.core.analysis.position_replay import EditJob, edited_activations
 from headtorch.core.claims import ClaimHead, ControlClaim, ControlKind, Estimate, HeadClaim, Rewriting
 from headtorch.core.engine.claim_evidence import Evidence
 from headtorch.core.engine.claim_rewriting import rewriting_of
+from headtorch.core.engine.heads_stage import single_heads
 from headtorch.core.explain.features import FeatureTable
 from headtorch.core.explain.learning import find_rule
 from headtorch.core.explain.named_tokens import is_about_last_token
@@ -138,22 +139,31 @@ def _share(there: HeldOut, chosen: Holds) -> float | None:
     return float(there.effect[chosen].sum()) / total if total != 0 else None
 
 
-def resample_contrast(evidence: Evidence, head: ClaimHead, holds: Holds, places: Ints | None = None) -> Estimate | None:
-    """Δ by resample ablation: the head's output at p from other texts, several of them, the results averaged."""
-    there = HeldOut.of(evidence, head, places)
-    chosen = np.arange(len(evidence.held_out)) if places is None else places
+def resampled_activations(evidence: Evidence, heads: Sequence[HeadId]) -> dict[HeadId, Array]:
+    """Activations on the held-out firing places, each head's output at p taken from other texts, the mean of several.
+
+    Empty where there are no other texts to take it from.
+    """
     workspace = evidence.workspace
     by = workspace.stand_ins("resample")
-    if by.pool is None:
-        return None
-    queries = evidence.rows.queries(evidence.neuron, evidence.held_out[chosen])
-    mask = np.zeros((1, workspace.model.facts.n_layers, workspace.model.facts.n_heads), bool)
-    mask[0, head.head.layer, head.head.index] = True
-    donors = np.array([by.drawn(evidence.held_out_rows[i])[:DONORS] for i in chosen.tolist()])  # place donor
-    jobs = [EditJob(queries, mask, by.pool.cpu(), donors[:, i].astype(np.int64)) for i in range(donors.shape[1])]
-    after = np.mean(edited_activations(workspace.model, evidence.rows.rows, jobs, watch=workspace.watch), axis=0)[0]
+    if by.pool is None or not heads:
+        return {}
+    queries = evidence.rows.queries(evidence.neuron, evidence.held_out)
+    masks = single_heads(workspace, heads)
+    donors = np.array([by.drawn(row)[:DONORS] for row in evidence.held_out_rows])  # place donor
+    jobs = [EditJob(queries, masks, by.pool.cpu(), donors[:, i].astype(np.int64)) for i in range(donors.shape[1])]
+    after = np.mean(edited_activations(workspace.model, evidence.rows.rows, jobs, watch=workspace.watch), axis=0)
+    return dict(zip(heads, after, strict=True))
+
+
+def resample_contrast(
+    evidence: Evidence, head: ClaimHead, holds: Holds, after: Array, places: Ints | None = None
+) -> Estimate | None:
+    """Δ by resample ablation. `after`: of the head, from `resampled_activations`."""
+    there = HeldOut.of(evidence, head, places)
+    remaining = after if places is None else after[places]
     direction = -1.0 if head.suppressing else 1.0
-    effect = direction * (there.activation - there.weight * after)
+    effect = direction * (there.activation - there.weight * remaining)
     contrast, _ = ratio_contrast(effect, there.activation, holds, there.clusters, seed=evidence.seed)
     return contrast
 

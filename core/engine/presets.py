@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from headtorch.core.settings import Settings
 
-DEFAULT_TOKEN = " year"
+DEFAULT_TOKEN = " session"  # the first content word of `headtorch tokens`, which reads the train split alone
 DEFAULT_LAYERS = "last:2"
 DEFAULT_NEURONS = 8  # next-token neurons of a study
 DEFAULT_RANDOM = 8  # random neurons beside them
