@@ -105,6 +105,9 @@ def _neurons(verdict: StudyVerdict, token: str | None) -> str:
         return f"{predict}."
     if verdict.valid == 1:
         return f"{predict}; {'heads drive it' if heads else 'its last token alone drives it'}."
+    if not heads or not last:
+        whole = "all" if heads + last == verdict.valid else f"{heads + last:,} of them"
+        return f"{predict}; {'heads drive' if heads else 'the last token alone drives'} {whole}."
     return f"{predict}; heads drive {heads:,} of them, the last token alone drives {last:,}."
 
 
