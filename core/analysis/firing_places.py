@@ -37,7 +37,7 @@ class FiringPlaces:
     pairs_train: list[tuple[int, int]]  # (index in `train`, place of the survey where the neuron is off)
     pairs_held_out: list[tuple[int, int]]
     token_suffices: int  # firing places whose last token is off nowhere
-    near_copies: int  # held-out firing places dropped as nearly equal to a training place
+    near_copies: int  # held-out places, firing and matched, dropped as nearly equal to a training place
 
 
 def firing_places(
@@ -46,7 +46,8 @@ def firing_places(
     """Up to `train` and `held_out` firing places, and up to `pairs` matched pairs of each split.
 
     Half of them are the strongest, half lie evenly over the activations above the threshold; at most PER_CLUSTER of a
-    cluster of documents, SPACING tokens apart. Held-out places nearly equal to a training place are dropped.
+    cluster of documents, SPACING tokens apart. Held-out places nearly equal to a training place, firing or matched, are
+    dropped.
     """
     strength = sign * activation
     threshold = max(0.0, float(np.quantile(strength, FIRING_QUANTILE))) if len(strength) else 0.0
@@ -56,18 +57,25 @@ def firing_places(
         _spread(found, strength, np.flatnonzero(fires & (found.held_out == half)), count)
         for half, count in ((False, train), (True, held_out))
     ]
-    kept = _without_copies(found, chosen[0], chosen[1])
     off = (strength <= off_below) & ~fires
-    matched = [_matched(found, places, off, pairs) for places in (chosen[0], kept)]
+    pairs_train = _matched(found, chosen[0], off, pairs)
+    learned_on = np.concatenate([chosen[0], _off_places(pairs_train)])
+    kept = _without_copies(found, learned_on, chosen[1])
+    pairs_held_out = _matched(found, kept, off, pairs)
+    unseen = set(_without_copies(found, learned_on, _off_places(pairs_held_out)).tolist())
+    copies = len(chosen[1]) - len(kept) + len(pairs_held_out) - len(unseen)
+    pairs_held_out = [(n, place) for n, place in pairs_held_out if place in unseen]
     off_somewhere = [set(found.token[off & (found.held_out == half)].tolist()) for half in (False, True)]
     suffices = sum(
         int(found.token[i]) not in tokens
         for places, tokens in zip((chosen[0], kept), off_somewhere, strict=True)
         for i in places.tolist()
     )
-    return FiringPlaces(
-        threshold, off_below, chosen[0], kept, matched[0], matched[1], suffices, len(chosen[1]) - len(kept)
-    )
+    return FiringPlaces(threshold, off_below, chosen[0], kept, pairs_train, pairs_held_out, suffices, copies)
+
+
+def _off_places(pairs: Sequence[tuple[int, int]]) -> Ints:
+    return np.array([place for _, place in pairs], np.int64)
 
 
 def _spread(found: Survey, strength: NDArray[np.float64], firing: Ints, count: int) -> Ints:

@@ -27,6 +27,7 @@ from headtorch.core.analysis.position_replay import (
 from headtorch.core.analysis.statistics import spearman
 from headtorch.core.engine.claim_rows import ClaimRows
 from headtorch.core.engine.firing_stage import driven_neurons
+from headtorch.core.engine.stages import judged_heads
 from headtorch.core.engine.workspace import Workspace
 from headtorch.core.events import AnyEvent, ClaimHeadsChosen, HeadActivityFound
 from headtorch.core.records import HeadActivity, HeadId, NeuronId
@@ -43,7 +44,7 @@ def choose_heads(study: Study, workspace: Workspace) -> Iterator[AnyEvent]:
     neurons = [neuron for neuron in driven_neurons(study) if neuron not in finished]
     if neurons:
         rows = ClaimRows(study, neurons)
-        candidates = _candidates(workspace, rows, neurons)
+        candidates = _candidates(study, workspace, rows, neurons)
         measured = _measured(workspace, rows, candidates)
         baselines = _baselines(workspace, neurons)
         means = study.save_arrays({"means": workspace.mean_outputs.cpu().numpy()})
@@ -77,8 +78,8 @@ class _Measured:
         return self.candidates.neuron
 
 
-def _candidates(workspace: Workspace, rows: ClaimRows, neurons: Sequence[NeuronId]) -> list[_Candidates]:
-    """By attribution patching on some of the training places, mean replacement."""
+def _candidates(study: Study, workspace: Workspace, rows: ClaimRows, neurons: Sequence[NeuronId]) -> list[_Candidates]:
+    """By attribution patching on some of the training places, mean replacement; of the heads that settings judge."""
     places = [_evenly(rows.firing(neuron, held_out=False), ESTIMATED_PLACES) for neuron in neurons]
     queries = joined([rows.queries(neuron, some) for neuron, some in zip(neurons, places, strict=True)])
     means = workspace.mean_outputs[None].cpu()
@@ -89,8 +90,9 @@ def _candidates(workspace: Workspace, rows: ClaimRows, neurons: Sequence[NeuronI
     for neuron, part, some in zip(
         neurons, np.split(estimate, np.cumsum([len(p) for p in places])[:-1]), places, strict=True
     ):
-        heads = candidate_heads(part, rows.places[neuron].activation[some].astype(np.float64))
-        total = np.array([np.nansum(part[:, head.layer, head.index]) for head in heads])
+        judged = np.where(judged_heads(study, workspace, neuron.layer), part, np.nan)
+        heads = candidate_heads(judged, rows.places[neuron].activation[some].astype(np.float64))
+        total = np.array([np.nansum(judged[:, head.layer, head.index]) for head in heads])
         chosen.append(_Candidates(neuron, heads, total))
     return chosen
 

@@ -175,6 +175,24 @@ def test_held_out_places_that_repeat_a_training_place_are_dropped() -> None:
     assert places.train.tolist() == [1 * 120 + 60, 2 * 120 + 60] and places.held_out.tolist() == [6 * 120 + 60]
 
 
+def test_pairs_whose_matched_place_repeats_one_of_the_training_split_are_dropped() -> None:
+    rng = np.random.default_rng(1)
+    documents = [rng.integers(10, 5000, 120).tolist() for _ in range(8)]
+    for document in (1, 5):
+        documents[document][60] = 7  # fires
+    for document in (2, 6):
+        documents[document][60] = 7  # off
+    documents[6][15:105] = documents[2][15:105]
+    activation = np.zeros(8 * 120)
+    activation[[1 * 120 + 60, 5 * 120 + 60]] = 1.0
+    places = choose(made_survey(documents), activation)
+    assert places.pairs_train == [(0, 2 * 120 + 60)] and places.held_out.tolist() == [5 * 120 + 60]
+    assert places.pairs_held_out == [] and places.near_copies == 1
+    documents[6][15:60] = rng.integers(10, 5000, 45).tolist()
+    documents[6][61:105] = rng.integers(10, 5000, 44).tolist()
+    assert choose(made_survey(documents), activation).pairs_held_out == [(0, 6 * 120 + 60)]
+
+
 def test_the_choice_is_always_the_same() -> None:
     survey, activation = random_survey()
     one, other = choose(survey, activation, pairs=20), choose(survey, activation, pairs=20)

@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 from tiny_question import tiny_question
 
+from headtorch.core.engine.firing_stage import find_places
+from headtorch.core.engine.heads_stage import choose_heads
 from headtorch.core.engine.stages import (
     attribute_heads,
     build_index,
@@ -62,3 +64,21 @@ def test_heads_of_the_neurons_own_layer_are_not_judged_where_the_settings_say_so
         assert judged[neuron.layer].all() == own_layer and judged[: neuron.layer].all()
         assert len(event.heads) == workspace.model.eligible_heads(neuron.layer).sum()  # the sum has all of its parts
         assert own_layer or all(head.layer < neuron.layer for head in event.top_heads)
+
+
+def test_claims_are_not_about_heads_of_the_neurons_own_layer_where_the_settings_say_so(
+    tmp_path: Path, own_home: Path
+) -> None:
+    question = tiny_question(tmp_path)
+    chosen = {}
+    for own_layer in (True, False):
+        settings = msgspec.structs.replace(question, own_layer=own_layer)
+        _, workspace = attributed(settings, f"claims-{own_layer}")
+        with Study.create(f"claims-{own_layer}", settings) as study:
+            for stage in (find_places, choose_heads):
+                for event in stage(study, workspace):
+                    study.append(event)
+        of_neurons = study.state.claim_heads.items()
+        chosen[own_layer] = [one.head.layer == neuron.layer for neuron, event in of_neurons for one in event.heads]
+    assert any(chosen[True])
+    assert chosen[False] and not any(chosen[False])
