@@ -21,6 +21,11 @@ def percent(share: float | None, digits: int = 0) -> str:
     return MISSING if share is None else f"{_rounded(100 * share, digits):.{digits}f} %".replace("-", "−")
 
 
+def signed(value: float | None, digits: int = 2) -> str:
+    """+0.26 or −0.09; +0.00 where it rounds to 0."""
+    return MISSING if value is None else f"{_rounded(value, digits):+.{digits}f}".replace("-", "−")
+
+
 def signed_percent(share: float | None) -> str:
     """−90 %, or +26 %."""
     return MISSING if share is None else f"{_rounded(100 * share):+.0f} %".replace("-", "−")

@@ -23,7 +23,7 @@ from headtorch.core.errors import InputError
 from headtorch.core.events import AnyEvent, ReportWritten, StageFinished, StageStarted, StudyFinished
 from headtorch.core.records import HeadActivity
 from headtorch.core.settings import Settings
-from headtorch.core.study.report import write_report
+from headtorch.core.study.report import check_folder, write_report
 from headtorch.core.study.stages import stages_of
 from headtorch.core.study.state import StudyState
 from headtorch.core.study.study import Study
@@ -54,11 +54,14 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
     """Run what is not done yet of a study that is open for writing, and write its report into `out`.
 
     Every event is on the disk when it is yielded. A stage that was interrupted starts again; finished ones are passed
-    over, but for heads that a language model left unanswered. Raises what the stages raise; the study then holds all
+    over, but for heads that a language model left unanswered. Raises StorageError before any work where `out` cannot be
+    written, and what the stages raise; the study then holds all
     that was yielded. Settings that could not be carried through raise InputError before any work.
     """
     started = time.monotonic()
     left = stages_left(study.state)
+    if out is not None:
+        check_folder(out)
     if left:
         method = check(study.settings, workspace)
         yield from _logged(study, stages.open_model(study, workspace))
@@ -70,9 +73,9 @@ def run_study(study: Study, workspace: Workspace, *, out: Path | None = None) ->
             ask_leave(study, workspace, method, study.state.explainable())
         with workspace.watch.stage(name):
             yield from _run_stage(study, name, STAGES[name](study, workspace))
-    yield from report_study(study, out, workspace.watch)
-    if study.state.finished is None:
+    if study.state.finished is None:  # before the report, which tells it
         yield from _logged(study, iter([StudyFinished(seconds=time.monotonic() - started)]))
+    yield from report_study(study, out, workspace.watch)
 
 
 def report_study(study: Study, out: Path | None = None, watch: Watch = SILENT) -> Iterator[AnyEvent]:

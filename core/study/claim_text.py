@@ -3,7 +3,15 @@
 from __future__ import annotations
 
 from headtorch.core.claims import Estimate
-from headtorch.core.format import in_words, percent, percent_with_interval, plain, points_with_interval, signed_percent
+from headtorch.core.format import (
+    in_words,
+    percent,
+    percent_with_interval,
+    plain,
+    points_with_interval,
+    signed,
+    signed_percent,
+)
 from headtorch.core.study.claim_rows import ClaimRow, ContextRow, HeadClaimRow, RewriteRow
 from headtorch.core.text import visible
 
@@ -78,6 +86,6 @@ def _context(row: ContextRow) -> list[str]:
 
 def _head(row: HeadClaimRow) -> list[str]:
     ceiling = f"text ceiling {plain(row.auroc_ceiling)}" if row.auroc_ceiling is not None else ""
-    raises = f"ablating it raises p(t): Δ log p {row.delta_log_p:+.2f}" if row.raises_p else ""
+    raises = f"ablating it raises p(t): Δ log p {signed(row.delta_log_p)}" if row.raises_p else ""
     phrases = [effect(row), f"E {plain(row.e)}", ceiling, rewriting(row.rewrite, row.not_testable), raises]
     return [phrase for phrase in phrases if phrase]

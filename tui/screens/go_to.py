@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import TypeAlias
 
 from headtorch.core.errors import AddressError, TokenError
+from headtorch.core.format import signed
 from headtorch.core.records import HeadId, ModelFacts, NeuronId
 from headtorch.core.text import visible_token
 from headtorch.tui.screens.prompt_line import LineScreen, Suggestion
@@ -88,7 +89,7 @@ def _heads(session: Session) -> list[Suggestion]:
     neuron = session.selection.neuron
     means = session.state.mean_headlines(neuron) if neuron is not None else {}
     ranked = sorted(means, key=lambda head: -abs(means[head]))
-    return [Suggestion(str(head), f"gives {means[head]:+.2f} to {neuron}".replace("-", "−")) for head in ranked]
+    return [Suggestion(str(head), f"gives {signed(means[head])} to {neuron}") for head in ranked]
 
 
 def _matching(known: Iterable[Suggestion], text: str) -> list[Suggestion]:

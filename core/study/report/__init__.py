@@ -41,6 +41,15 @@ def report_of(study: Study, neurons: Collection[NeuronId] | None = None) -> Repo
     return build_report(study.name, study.settings, study.state, book, load, answers, neurons)
 
 
+def check_folder(folder: Path) -> None:
+    """Make a report's folder and try to write there, before the work whose report it is for; raises StorageError."""
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+    probe = folder / ".headtorch-probe"
+    write_atomic(probe, b"")
+    probe.unlink(missing_ok=True)
+
+
 def write_report(
     study: Study,
     folder: Path | None = None,

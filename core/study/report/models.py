@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from headtorch.core.events import CallsMade, HeadUnanswered
+from headtorch.core.format import signed
 from headtorch.core.records import Interval
 from headtorch.core.study.bars import AXIS, bars
 from headtorch.core.study.comparisons import Against
@@ -76,6 +77,6 @@ def _unanswered(lost: Sequence[HeadUnanswered]) -> list[str]:
 
 
 def _signed(value: float | None, interval: Interval | None) -> str:
-    if value is None:
-        return "–"
-    return f"{value:+.2f}" if interval is None else f"{value:+.2f} [{interval.low:+.2f}, {interval.high:+.2f}]"
+    if value is None or interval is None:
+        return signed(value)
+    return f"{signed(value)} [{signed(interval.low)}, {signed(interval.high)}]"

@@ -111,4 +111,4 @@ def _mean(one: Mean) -> list[str]:
 
 
 def _between(interval: Interval | None) -> str:
-    return "–" if interval is None else f"{interval.low:.2f} to {interval.high:.2f}"
+    return "–" if interval is None else f"{number(interval.low)} to {number(interval.high)}"

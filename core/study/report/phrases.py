@@ -14,8 +14,8 @@ ABOUT_SOME = (
 
 
 def number(value: float | None, digits: int = 2) -> str:
-    """With fixed digits after the point."""
-    return "–" if value is None else f"{value:.{digits}f}"
+    """With fixed digits after the point; 0.00 without a sign."""
+    return "–" if value is None else f"{round(value, digits) + 0.0:.{digits}f}"
 
 
 def small(value: float | None) -> str:
@@ -32,7 +32,7 @@ def with_interval(value: float | None, interval: Interval | None) -> str:
     """A value and its 95 % interval: 0.75 [0.60, 0.87]."""
     if value is None or interval is None:
         return number(value)
-    return f"{value:.2f} [{interval.low:.2f}, {interval.high:.2f}]"
+    return f"{number(value)} [{number(interval.low)}, {number(interval.high)}]"
 
 
 def delta_log_p(ablation: Ablation) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import planted_claims as planted
@@ -15,6 +17,7 @@ from headtorch.core.claims import ClaimHead, ContextClaim, MatchedHead
 from headtorch.core.engine.heads_stage import choose_heads
 from headtorch.core.engine.pipeline import run_study
 from headtorch.core.engine.workspace import Workspace
+from headtorch.core.errors import StorageError
 from headtorch.core.events import HeadActivityFound
 from headtorch.core.explain.rule import Rule
 from headtorch.core.study.claim_places import ClaimPlaces
@@ -315,6 +318,21 @@ def test_a_run_that_stopped_between_the_heads_of_a_neuron_and_their_labels_makes
         events.append(event)
         state.apply(event)
     assert [event for event in events if isinstance(event, HeadActivityFound)] == [before]
+
+
+def test_the_report_says_how_long_the_study_took(planted_study: PlantedStudy) -> None:
+    report = json.loads((planted_study.study.folder / "report" / "report.json").read_text())
+    assert report["finished"] == planted_study.state.finished.seconds > 0
+
+
+def test_a_report_that_cannot_be_written_is_refused_before_the_work(
+    planted_study: PlantedStudy, tmp_path: Path
+) -> None:
+    (tmp_path / "file").touch()
+    with Study.create("refused", planted_study.study.settings) as study:
+        with pytest.raises(StorageError, match="file"):
+            next(run_study(study, planted_study.workspace, out=tmp_path / "file" / "out"))
+        assert not study.state.done and study.state.finished is None
 
 
 def test_the_verdict_counts_what_was_planted(planted_study: PlantedStudy) -> None:

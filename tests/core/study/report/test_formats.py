@@ -16,6 +16,8 @@ import pyarrow.parquet
 import pytest
 
 from headtorch.core.errors import InputError
+from headtorch.core.format import signed
+from headtorch.core.records import Interval
 from headtorch.core.settings import Settings
 from headtorch.core.study import Study, StudyState
 from headtorch.core.study.report import (
@@ -29,6 +31,7 @@ from headtorch.core.study.report import (
 )
 from headtorch.core.study.report.figures import figures
 from headtorch.core.study.report.formats import contents
+from headtorch.core.study.report.phrases import number, with_interval
 from headtorch.core.study.report.schema import SCHEMA_FILE, report_schema
 from headtorch.core.text import visible
 from headtorch.core.watch import Watch
@@ -158,3 +161,12 @@ def test_all_formats_together_are_written(study: Study, tmp_path: Path) -> None:
     paths = write_report(study, tmp_path / "out", FORMATS)
     assert {path.suffix for path in paths} == {".html", ".md", ".json", ".csv", ".parquet", ".svg", ".pdf"}
     assert all(path.stat().st_size for path in paths)
+
+
+def test_a_number_that_rounds_to_nothing_has_no_sign() -> None:
+    assert (number(-0.001), number(-0.2), with_interval(-0.004, Interval(-0.001, 0.2))) == (
+        "0.00",
+        "-0.20",
+        "0.00 [0.00, 0.20]",
+    )
+    assert (signed(-0.001), signed(-0.26), signed(0.26), signed(None)) == ("+0.00", "−0.26", "+0.26", "–")
