@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
 from pathlib import Path
 
@@ -198,3 +199,10 @@ def test_a_full_disk(studied: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_wrong_usage_leaves_with_2(cli: Call, args: tuple[str, ...]) -> None:
     left = cli(*args)
     assert left.code == 2 and "Traceback" not in left.err
+
+
+@pytest.mark.parametrize("arguments", [("neurons", "--\u202eno"), ("--\x9b31m",), ("no\u202e",)])
+def test_errors_about_arguments_show_what_is_hidden(cli: Call, arguments: tuple[str, ...]) -> None:
+    left = cli(*arguments)
+    assert left.code == 2
+    assert left.err.replace("\n", "").isprintable() and re.search(r"\\(u202e|x9b)", left.err)
