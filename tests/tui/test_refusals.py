@@ -6,6 +6,8 @@ import errno
 import os
 import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -206,3 +208,13 @@ def test_errors_about_arguments_show_what_is_hidden(cli: Call, arguments: tuple[
     left = cli(*arguments)
     assert left.code == 2
     assert left.err.replace("\n", "").isprintable() and re.search(r"\\(u202e|x9b)", left.err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [("config", "path"), ("--version",)])
+def test_a_full_standard_output_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "headtorch", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "disk is full" in ended.stderr
