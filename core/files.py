@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import glob
 import os
 import secrets
+import stat
 import time
 from contextlib import suppress
 from pathlib import Path
@@ -16,6 +18,31 @@ _ABANDONED_AFTER = 3600.0  # seconds
 def create(path: Path) -> BinaryIO:
     """Open a new file for writing bytes."""
     return open(path, "wb")
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and the parents it lacks, for their owner alone (0700); folders that exist stay as they are."""
+    for missing in reversed([path for path in (folder, *folder.parents) if not path.exists()]):
+        missing.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(exist_ok=True)
+
+
+def open_regular(path: Path, flags: int) -> int:
+    """Open a file that the process writes in a folder that others may write to; returns the descriptor.
+
+    Raises OSError for a link, for what is no regular file, and for a file of another user.
+    """
+    try:  # without O_NONBLOCK a named pipe would block
+        descriptor = os.open(path, flags | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise OSError(errno.ELOOP, "it is a link and must be a file; remove it", str(path)) from None
+        raise
+    facts = os.fstat(descriptor)
+    if stat.S_ISREG(facts.st_mode) and facts.st_uid == os.geteuid():
+        return descriptor
+    os.close(descriptor)
+    raise OSError(errno.EPERM, "it is no regular file of this user; remove it", str(path))
 
 
 def replace_file(path: Path, data: bytes) -> None:

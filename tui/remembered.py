@@ -8,6 +8,7 @@ from pathlib import Path
 import msgspec
 
 from headtorch.core.errors import HeadtorchError
+from headtorch.core.files import make_folder
 from headtorch.core.study.files import write_atomic
 from headtorch.core.study.places import home
 
@@ -52,7 +53,7 @@ def remember(choices: Choices) -> None:
         corpora=_first(choices.corpus, before.corpora),
     )
     with suppress(OSError, HeadtorchError):
-        _path().parent.mkdir(parents=True, exist_ok=True)
+        make_folder(_path().parent)
         write_atomic(_path(), msgspec.json.encode(now))
 
 

@@ -17,7 +17,7 @@ from headtorch.core.analysis.places import HALVES, Float64s, Int32s, Int64s, Pla
 from headtorch.core.analysis.running import EMPTY_HASH, EMPTY_KEY, decode_keys
 from headtorch.core.corpus.storage import storage_errors
 from headtorch.core.errors import AddressError, StorageError
-from headtorch.core.files import replace_file
+from headtorch.core.files import make_folder, replace_file
 from headtorch.core.records import Half, NeuronId
 
 _LOW_32 = 0xFFFFFFFF
@@ -143,7 +143,7 @@ class ActivationIndex:
         facts = {name: getattr(self, name) for name in _FACTS}
         path = folder / index_file_name(self.key, *(range(start, stop) for start, stop in self.covered))
         with storage_errors(folder):
-            folder.mkdir(parents=True, exist_ok=True)
+            make_folder(folder)
             replace_file(path, save(arrays, metadata={"headtorch": json.dumps(facts)}))
         return path
 

@@ -14,6 +14,7 @@ from uuid import uuid4
 import platformdirs
 
 from headtorch.core.errors import StorageError
+from headtorch.core.files import make_folder
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _REFUSED = {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}
@@ -52,10 +53,10 @@ def new_folder(target: Path) -> Iterator[Path]:
 
     If another process has made `target` meanwhile, its copy stays: both were made from the same key.
     """
-    target.parent.mkdir(parents=True, exist_ok=True)
+    make_folder(target.parent)
     _remove_abandoned(target.parent)
     scratch = target.with_name(f"{target.name}.partial-{uuid4().hex[:8]}")
-    scratch.mkdir()
+    scratch.mkdir(mode=0o700)
     try:
         yield scratch
         try:

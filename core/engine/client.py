@@ -23,6 +23,7 @@ import platformdirs
 
 from headtorch.core.engine.protocol import AnyMessage, Refused, Request, RequestFailed, decode_message, encode_line
 from headtorch.core.errors import InputError
+from headtorch.core.files import make_folder, open_regular
 from headtorch.core.study.files import storage_errors
 
 LINE_LIMIT = 256 * 2**20  # bytes; a list of 200,000 neurons is some 20 MB
@@ -125,8 +126,8 @@ class EngineClient:
 
     def _spawn(self) -> subprocess.Popen[bytes]:
         with storage_errors(self.log):
-            self.log.parent.mkdir(parents=True, exist_ok=True)
-            with self.log.open("ab") as log:
+            make_folder(self.log.parent)
+            with open(open_regular(self.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND), "ab") as log:
                 self._log_start = log.tell()
                 return subprocess.Popen(
                     self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, start_new_session=True

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from headtorch.core.errors import StorageError, StudyError
-from headtorch.core.files import replace_file
+from headtorch.core.files import open_regular, replace_file
 
 
 @contextmanager
@@ -35,7 +35,7 @@ def write_atomic(path: Path, data: bytes) -> None:
 def writer_of(folder: Path) -> str | None:
     """Who writes the study in `folder` now, as "process 4242"; None where nobody does. Makes and changes no file."""
     try:
-        descriptor = os.open(folder / "lock", os.O_RDONLY)
+        descriptor = os.open(folder / "lock", os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
     except OSError:
         return None
     try:
@@ -63,7 +63,7 @@ class WriterLock:
     def __init__(self, path: Path) -> None:
         """Raises StudyError when another holds it, StorageError when the folder cannot be written."""
         with storage_errors(path):
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            self._descriptor = open_regular(path, os.O_RDWR | os.O_CREAT)
         try:
             self._take(path)
         except BaseException:

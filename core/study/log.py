@@ -16,7 +16,7 @@ import msgspec
 from headtorch.core.errors import StudyError
 from headtorch.core.event_lines import UnknownEvent, decode, type_of
 from headtorch.core.events import AnyEvent, StudyOpened
-from headtorch.core.files import sync_folder, write_all
+from headtorch.core.files import open_regular, sync_folder, write_all
 from headtorch.core.settings import Settings
 from headtorch.core.study.files import storage_errors
 from headtorch.core.study.migrations import SCHEMA, as_line, migrated, needs_migration
@@ -108,7 +108,7 @@ class LogWriter:
         self._path = path
         with storage_errors(path):
             new = not path.exists()
-            self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            self._descriptor = open_regular(path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             data = path.read_bytes()
             whole = data.rfind(b"\n") + 1
             self.torn = data[whole:]

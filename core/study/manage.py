@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from headtorch.core.errors import StudyError
-from headtorch.core.files import sync_folder
+from headtorch.core.files import make_folder, sync_folder
 from headtorch.core.study.contents import SETTINGS, is_of_a_study, read_file, study_files
 from headtorch.core.study.files import WriterLock, storage_errors, write_atomic, writer_of
 from headtorch.core.study.places import resolve
@@ -24,7 +24,7 @@ def rename_study(where: str | Path, name: str) -> Path:
     folder, target = _study(where), _target(where, name)
     require_free(target)
     with _alone(folder, "rename it"), storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         os.rename(folder, target)
         sync_folder(target.parent)
     return target

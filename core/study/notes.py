@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from headtorch.core.errors import StudyError
+from headtorch.core.files import open_regular
 from headtorch.core.records import HeadId, NeuronId
 from headtorch.core.study.files import storage_errors, write_atomic
 
@@ -75,7 +76,7 @@ class Notes:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         with storage_errors(self._path):
-            descriptor = os.open(self._path.with_name("notes.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_regular(self._path.with_name("notes.lock"), os.O_RDWR | os.O_CREAT)
         try:
             with storage_errors(self._path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

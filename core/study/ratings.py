@@ -17,7 +17,7 @@ from typing import TypeAlias
 import msgspec
 
 from headtorch.core.errors import StudyError
-from headtorch.core.files import write_all
+from headtorch.core.files import open_regular, write_all
 from headtorch.core.records import HeadId, NeuronId, Verdict
 from headtorch.core.study.contents import RATINGS
 from headtorch.core.study.files import storage_errors
@@ -85,7 +85,7 @@ class Ratings:
     def add(self, answer: AnyAnswer) -> None:
         """Keep an answer. Raises StorageError."""
         with self._alone(), storage_errors(self._path):
-            descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, 0o666)
+            descriptor = open_regular(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND)
             try:
                 data = self._path.read_bytes()
                 os.ftruncate(descriptor, data.rfind(b"\n") + 1)  # the rest of a write that a crash cut short
@@ -107,7 +107,7 @@ class Ratings:
     @contextmanager
     def _alone(self) -> Iterator[None]:
         with storage_errors(self._path):
-            descriptor = os.open(self._path.with_name("ratings.lock"), os.O_RDWR | os.O_CREAT, 0o666)
+            descriptor = open_regular(self._path.with_name("ratings.lock"), os.O_RDWR | os.O_CREAT)
         try:
             with storage_errors(self._path):
                 fcntl.flock(descriptor, fcntl.LOCK_EX)

@@ -12,7 +12,7 @@ from itertools import count
 from pathlib import Path
 
 from headtorch.core.errors import StudyError
-from headtorch.core.files import sync_folder
+from headtorch.core.files import make_folder, sync_folder
 from headtorch.core.study.files import storage_errors
 
 _ABANDONED_AFTER = 3600.0  # seconds
@@ -27,9 +27,9 @@ def staged(target: Path) -> Iterator[Path]:
     require_free(target)
     folder = target.with_name(f".{target.name[:100]}.staged-{secrets.token_hex(4)}")
     with storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(target.parent)
         _remove_abandoned(target.parent)
-        folder.mkdir()
+        folder.mkdir(mode=0o700)
     try:
         yield folder
         require_free(target)

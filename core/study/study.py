@@ -27,6 +27,7 @@ from headtorch.core.events import (
     StudyOpened,
     is_durable,
 )
+from headtorch.core.files import make_folder
 from headtorch.core.settings import Settings, settings_differences
 from headtorch.core.study.files import WriterLock, storage_errors, write_atomic, writer_of
 from headtorch.core.study.log import LogReader, LogWriter, read_log, torn_sentence
@@ -293,7 +294,7 @@ class _Head(msgspec.Struct):
 
 def _make(folder: Path, settings: Settings) -> None:
     with storage_errors(folder):
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         strangers = [child.name for child in folder.iterdir() if child.name != "lock" and child.name[0] != "."]
     if strangers:
         raise StudyError(f"{folder} holds other files ({strangers[0]!r}) and is not a study; name an empty folder.")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import unicodedata
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headtorch.core.text import visible, visible_token
+from headtorch.core.text import hidden_escaped, visible, visible_token
 
 ANY_TEXT = st.text(st.characters(codec=None) | st.characters(categories=("Cc", "Cf", "Cs", "Co", "Zl", "Zp")))
 ACTIVE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
@@ -62,6 +63,33 @@ def test_every_code_point_is_covered() -> None:
 )
 def test_examples(text: str, shown: str) -> None:
     assert visible(text) == shown
+
+
+def test_selectors_are_written_out() -> None:
+    for code in [*range(0xFE00, 0xFE10), *range(0xE0100, 0xE01F0)]:
+        assert chr(code) not in visible(f"a{chr(code)}b"), hex(code)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.characters(categories=("Mn", "Me", "Mc")), min_size=9, max_size=60), st.text(max_size=3))
+def test_long_runs_of_combining_marks_are_cut(marks: list[str], before: str) -> None:
+    shown = visible(f"{before}a{''.join(marks)}b")
+    runs = "".join("M" if unicodedata.category(character)[0] == "M" else " " for character in shown).split()
+    assert max(map(len, runs), default=0) <= 8
+    assert visible(shown) == shown
+
+
+@pytest.mark.parametrize("text", ["Tiếng Việt", "שָׁלוֹם", "ที่นี่", "བསྒྲུབས", "हिन्दी", "e" + "\u0301" * 8])
+def test_the_marks_of_scripts_stay(text: str) -> None:
+    assert visible(text) == text
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.dictionaries(ANY_TEXT, ANY_TEXT, max_size=3))
+def test_json_without_hidden_characters_is_the_same_data(value: dict[str, str]) -> None:
+    escaped = hidden_escaped(json.dumps(value, ensure_ascii=False, indent=2))
+    assert json.loads(escaped) == json.loads(json.dumps(value))
+    assert actors(escaped.replace("\n", "")) == []
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 import sys
 
 import pytest
 
-from headtorch.tui.cli.output import cell, print_note, print_table
+from headtorch.tui.cli.output import cell, print_json, print_note, print_table
 
 COLUMNS = [("neuron", "left"), ("activation", "right"), ("kind", "left"), ("prompt", "text")]
 ROWS = [("L3.N1467", 1.5, "suppression", "of the United States " * 12), ("L0.N1", -0.25, "ordinary", "short")]
@@ -51,3 +52,11 @@ def test_cells() -> None:
         "1.2e-04",
         "a\\x1b",
     ]
+
+
+def test_json_on_standard_output_is_inert_and_the_same_data(capsys: pytest.CaptureFixture[str]) -> None:
+    text = "\x9b31m\x7f\u202egnp\u200b\U000e0041\ue000 naïve 漢字"
+    print_json({"text": text})
+    out = capsys.readouterr().out
+    assert json.loads(out) == {"text": text}
+    assert re.sub("naïve 漢字", "", out).isascii() and "\x7f" not in out

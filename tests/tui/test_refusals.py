@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import errno
 import os
+import re
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -198,3 +201,20 @@ def test_a_full_disk(studied: Call, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 def test_wrong_usage_leaves_with_2(cli: Call, args: tuple[str, ...]) -> None:
     left = cli(*args)
     assert left.code == 2 and "Traceback" not in left.err
+
+
+@pytest.mark.parametrize("arguments", [("neurons", "--\u202eno"), ("--\x9b31m",), ("no\u202e",)])
+def test_errors_about_arguments_show_what_is_hidden(cli: Call, arguments: tuple[str, ...]) -> None:
+    left = cli(*arguments)
+    assert left.code == 2
+    assert left.err.replace("\n", "").isprintable() and re.search(r"\\(u202e|x9b)", left.err)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="a device of Linux")
+@pytest.mark.parametrize("arguments", [("config", "path"), ("--version",)])
+def test_a_full_standard_output_is_one_sentence(arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        ended = subprocess.run(
+            [sys.executable, "-m", "headtorch", *arguments], stdout=full, stderr=subprocess.PIPE, text=True
+        )
+    assert ended.returncode == 2 and ended.stderr.count("\n") == 1 and "disk is full" in ended.stderr

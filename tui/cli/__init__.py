@@ -9,6 +9,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 from io import TextIOWrapper
 
 from headtorch.core.errors import HeadtorchError
@@ -41,9 +42,14 @@ def main() -> None:
         send()
         raise
     except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        fail(f"The disk is full: {error.filename or 'a file'} was not written. Free some space and run it again.", 2)
+        fail(_system_sentence(error), 2)
+
+
+def _system_sentence(error: OSError) -> str:
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return f"The disk is full: {error.filename or 'a file'} was not written. Free some space and run it again."
+    where = f" at {error.filename}" if error.filename else ""
+    return f"The system refused a file operation{where}: {error.strerror or error}. Mend that and run it again."
 
 
 def _with_values(arguments: list[str]) -> list[str]:
@@ -57,7 +63,8 @@ def _with_values(arguments: list[str]) -> list[str]:
 
 def fail(message: str, exit_code: int) -> None:
     """Say what is wrong on standard error and leave."""
-    send()
+    with suppress(OSError):  # a full disk is said once
+        send()
     sys.stderr.write(f"headtorch: {visible(message)}\n")
     sys.exit(exit_code)
 
@@ -67,5 +74,7 @@ def send(text: str = "") -> None:
     try:
         sys.stdout.write(text)
         sys.stdout.flush()
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except OSError as error:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else the rest fails again at exit
+        if not isinstance(error, BrokenPipeError):
+            raise

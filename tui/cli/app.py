@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
+from headtorch.core.text import visible
 from headtorch.tui.cli.ablate import ablate
 from headtorch.tui.cli.cache import cache
 from headtorch.tui.cli.claims import match, rewrite
@@ -31,8 +35,33 @@ from headtorch.tui.cli.tokens import tokens
 from headtorch.tui.cli.tour import tour
 from headtorch.tui.opening import open_workbench
 
+
+@contextmanager
+def _inert_errors() -> Iterator[None]:
+    """Make the message of Typer's own errors, which quotes arguments, visible."""
+    try:
+        yield
+    except Exception as error:
+        if hasattr(error, "format_message") and isinstance(message := getattr(error, "message", None), str):
+            error.message = visible(message)
+        raise
+
+
+class InertGroup(TyperGroup):
+    """Commands whose usage errors show what is hidden in the arguments."""
+
+    def make_context(self, *args: Any, **extra: Any) -> Any:
+        with _inert_errors():
+            return super().make_context(*args, **extra)
+
+    def invoke(self, ctx: Any) -> Any:
+        with _inert_errors():
+            return super().invoke(ctx)
+
+
 app = typer.Typer(
     name="headtorch",
+    cls=InertGroup,
     help="Find the attention heads that light a neuron.",
     add_completion=False,
     pretty_exceptions_enable=False,

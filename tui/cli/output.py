@@ -14,7 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from headtorch.core.records import HeadId, Interval, NeuronId, Record
-from headtorch.core.text import visible
+from headtorch.core.text import hidden_escaped, visible
 from headtorch.tui.cli import send
 
 UNBROKEN = 100_000  # columns: wide enough for any row
@@ -26,8 +26,8 @@ def print_json(value: object) -> None:
 
 
 def json_text(value: object) -> str:
-    """What `print_json` prints."""
-    return msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode()
+    """What `print_json` prints: hidden characters are escaped, so that a terminal obeys none of them."""
+    return hidden_escaped(msgspec.json.format(msgspec.json.encode(plain(value)), indent=2).decode())
 
 
 def plain(value: object) -> object:

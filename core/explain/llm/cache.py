@@ -21,6 +21,7 @@ from headtorch.core.corpus.storage import corpora_folder
 from headtorch.core.errors import StorageError
 from headtorch.core.explain.llm.disk import Database, JsonRows, UnusableRow
 from headtorch.core.explain.llm.questions import Answer, Question, Usage
+from headtorch.core.files import make_folder
 from headtorch.core.records import Record
 from headtorch.core.text import visible
 
@@ -204,7 +205,7 @@ def private_folder(folder: Path) -> None:
     """
     shown = visible(str(folder))
     try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         with suppress(FileExistsError):
             folder.mkdir(mode=0o700)
         if not stat.S_ISDIR(folder.lstat().st_mode):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
@@ -51,12 +53,19 @@ def batched(rows: Iterable[Record], size: int) -> Iterator[list[Record]]:
         yield batch
 
 
+# What a spreadsheet may take for the start of a cell, whatever separator it splits at: a quoted cell is whole
+# for commas alone. Blanks and quotes before a sign are dropped by some.
+_CELL_START = re.compile(r"""(^|[,;|])(?=[\s"']*(\S))""")
+
+
 def _text(value: str | None) -> str | None:
-    if value is None:
-        return None
-    shown = visible(value)
-    # Spreadsheets run a cell that begins with one of these.
-    return f"'{shown}" if shown.lstrip()[:1] in {"=", "+", "-", "@"} else shown
+    return None if value is None else _CELL_START.sub(_guarded, visible(value))
+
+
+def _guarded(start: re.Match[str]) -> str:
+    """The start of a cell, with a quote mark behind it where a sign of a formula follows, full-width ones too."""
+    sign = unicodedata.normalize("NFKC", start[2])[0]
+    return f"{start[1]}'" if sign in "=+-@" else start[1]
 
 
 def _list(value: list[int] | None) -> str | None:

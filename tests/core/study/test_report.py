@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from pathlib import Path
 
 import msgspec
@@ -36,7 +37,17 @@ from headtorch.core.study.rows import ScoreRow, score_rows
 from headtorch.core.text import visible
 
 READER = MarkdownIt("commonmark", {"html": True}).enable(["table", "strikethrough"])
-PLAIN = {"text", "text_special", "softbreak", "hardbreak", "strong_open", "strong_close", "em_open", "em_close"}
+PLAIN = {
+    "text",
+    "text_special",
+    "code_inline",
+    "softbreak",
+    "hardbreak",
+    "strong_open",
+    "strong_close",
+    "em_open",
+    "em_close",
+}
 
 
 @pytest.fixture
@@ -81,8 +92,26 @@ def test_escaped_text_is_shown_as_it_is_alone_and_in_a_cell(text: str) -> None:
     assert shown(f"| a | b |\n| --- | --- |\n| {escaped(text)} | end |")[2:] == [kept, "end"]
     if kept.strip():
         assert shown(escaped(text)) == shown(f"# {escaped(text)}") == [kept]
-        assert set(leaves(escaped(text))) <= {"text", "text_special"}
+        assert set(leaves(escaped(text))) <= {"text", "text_special", "code_inline"}
         assert [block.type for block in READER.parse(escaped(text))] == ["paragraph_open", "inline", "paragraph_close"]
+
+
+LINKIFIED = MarkdownIt("gfm-like")
+GFM_ADDRESS = re.compile(r"https?://|ftp://|www\.|[\w.+-]@[\w-]", re.IGNORECASE)  # GitHub's Markdown, section 6.9
+
+
+@pytest.mark.parametrize("before", ["", "see ", "`", "*", "a@"])
+@pytest.mark.parametrize(
+    "address",
+    ["http://a.com/x", "HTTPS://a.com?b=c", "www.a.com", "ftp://a.com", "mailto:a@b.com", "a@b.com", "evil.com"],
+)
+def test_addresses_are_no_links(before: str, address: str) -> None:
+    text = f"{before}{address}"
+    assert shown(escaped(text)) == [text]
+    [_, inline, _] = LINKIFIED.parse(escaped(text))
+    assert "link_open" not in {child.type for child in inline.children or []}
+    texts = "".join(child.content if child.type.startswith("text") else "\0" for child in inline.children or [])
+    assert not GFM_ADDRESS.search(texts), "renderers that resolve escapes first make it a link"
 
 
 def test_hostile_text_leaves_the_report_a_plain_document(report: Report, hostile: str) -> None:
