@@ -43,7 +43,7 @@ def _inert_errors() -> Iterator[None]:
         yield
     except Exception as error:
         if hasattr(error, "format_message") and isinstance(message := getattr(error, "message", None), str):
-            error.message = visible(message)
+            setattr(error, "message", visible(message))  # noqa: B010 (not every exception has one)
         raise
 
 
