@@ -132,7 +132,7 @@ def test_everything_needed_is_on_a_small_screen() -> None:
             "layers",
             "preset",
             "device",
-            "·year",
+            "·session",
             "memory",
             "scan",
             "rough guess",
